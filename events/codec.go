@@ -1,0 +1,91 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Inside Raft, history and snapshots values are CBOR in its core deterministic
+// form (RFC 8949 section 4.2.1), so equal values are equal bytes on every
+// voter. On the bus they are JSON. Both use the json field names.
+var (
+	enc = func() cbor.EncMode {
+		o := cbor.CoreDetEncOptions()
+		o.Time = cbor.TimeRFC3339NanoUTC
+		o.TextMarshaler = cbor.TextMarshalerTextString
+		m, err := o.EncMode()
+		if err != nil {
+			panic(err)
+		}
+		return m
+	}()
+	dec = func() cbor.DecMode {
+		m, err := cbor.DecOptions{
+			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+			MaxNestedLevels:  32,
+			MaxArrayElements: 1 << 20,
+			MaxMapPairs:      1 << 16,
+			IndefLength:      cbor.IndefLengthForbidden,
+			TextUnmarshaler:  cbor.TextUnmarshalerTextString,
+		}.DecMode()
+		if err != nil {
+			panic(err)
+		}
+		return m
+	}()
+)
+
+// Encode is the compact form of a value.
+func Encode(v any) []byte {
+	b, err := enc.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("events: %T cannot be encoded: %v", v, err)) // our own types always can
+	}
+	return b
+}
+
+// Decode reads the compact form.
+func Decode(b []byte, v any) error { return dec.Unmarshal(b, v) }
+
+// registry maps type names to types, for commands or events.
+type registry struct {
+	what  string
+	types map[string]reflect.Type
+}
+
+func (r *registry) add(v any) {
+	t := reflect.TypeOf(v)
+	if r.types[t.Name()] != nil {
+		panic("events: " + r.what + " " + t.Name() + " registered twice")
+	}
+	r.types[t.Name()] = t
+}
+
+// decode returns a value (not a pointer) of the named type.
+func (r *registry) decode(name string, body []byte, unmarshal func([]byte, any) error) (any, error) {
+	t, ok := r.types[name]
+	if !ok {
+		return nil, fmt.Errorf("events: unknown %s %q", r.what, name)
+	}
+	p := reflect.New(t)
+	if len(body) > 0 {
+		if err := unmarshal(body, p.Interface()); err != nil {
+			return nil, fmt.Errorf("events: %s %s: %w", r.what, name, err)
+		}
+	}
+	return p.Elem().Interface(), nil
+}
+
+// Name is the type's name: RunInstances, InstanceStarted.
+func Name(v any) string { return reflect.TypeOf(v).Name() }
+
+// strictJSON refuses unknown fields, so that a person's typing error is told.
+func strictJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
