@@ -15,7 +15,7 @@ import (
 var (
 	enc = func() cbor.EncMode {
 		o := cbor.CoreDetEncOptions()
-		o.Time = cbor.TimeRFC3339NanoUTC
+		o.Time = cbor.TimeRFC3339Nano
 		o.TextMarshaler = cbor.TextMarshalerTextString
 		m, err := o.EncMode()
 		if err != nil {

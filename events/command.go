@@ -24,9 +24,9 @@ type Stamp struct {
 	ClientToken string    `json:"clientToken,omitempty"` // "Ensuring idempotency" in the EC2 API reference
 	Request     string    `json:"request,omitempty"`     // request id of the API call, travels to node logs
 	Seed        Seed      `json:"seed"`
-	Version     int       `json:"version"`           // of the command's schema, 1 unless raised with a feature level
+	Version     int       `json:"version"`          // of the command's schema, 1 unless raised with a feature level
 	Expires     time.Time `json:"expires,omitzero"` // region time after which it must not act
-	Time        time.Time `json:"time"`              // region time, strictly increasing along the log
+	Time        time.Time `json:"time"`             // region time, strictly increasing along the log
 }
 
 // Stamped is a command as the log holds it.

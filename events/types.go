@@ -13,9 +13,9 @@ type Tag struct {
 
 // ImageFile is one file of an image, known by its content.
 type ImageFile struct {
-	Name   string `json:"name"`            // file name in the image store
-	SHA256 string `json:"sha256"`          // hex digest of the bytes
-	Bytes  int64  `json:"bytes"`           // logical size
+	Name   string `json:"name"`             // file name in the image store
+	SHA256 string `json:"sha256"`           // hex digest of the bytes
+	Bytes  int64  `json:"bytes"`            // logical size
 	Format string `json:"format,omitempty"` // raw, qcow2, or empty for kernels and ramdisks
 }
 
