@@ -1,0 +1,251 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"skerry/events"
+)
+
+// Apply turns one record into rows. It cannot fail; an unknown event panics.
+func (tx *Tx) Apply(r events.Record) {
+	tx.Meta.N, tx.Meta.Last = r.N, r.Hash
+	tx.evolve(r)
+}
+
+func (tx *Tx) evolve(r events.Record) {
+	switch e := r.Event.(type) {
+	case events.RegionFormed:
+		tx.Meta.Region, tx.Meta.ID, tx.Meta.Level, tx.Meta.NextVNI = e.Name, e.ID, e.Level, 1
+		for _, z := range e.Zones {
+			tx.Zones.put(string(z), &ZoneRow{Zone: z})
+		}
+	case events.FeatureLevelRaised:
+		tx.Meta.Level = e.Level
+	case events.AccountCreated:
+		tx.Accounts.put(string(e.ID), &Account{e.ID, e.Name, e.AccessKey, e.UserID, r.Time})
+	case events.AccountDeleted:
+		tx.accountDeleted(e)
+	case events.NodeJoined:
+		tx.nodeJoined(e)
+	case events.NodeLost:
+		tx.Nodes.change(NodeKey(e.Host, e.Kind), func(n *Node) { n.Lost, n.Since = true, e.At })
+	case events.NodeReturned:
+		tx.Nodes.change(NodeKey(e.Host, e.Kind), func(n *Node) { n.Lost, n.Boot, n.Since = false, e.Boot, e.At })
+	case events.ZoneImpaired:
+		tx.Zones.change(string(e.Zone), func(z *ZoneRow) { z.Impaired = true })
+	case events.ZoneRecovered:
+		tx.Zones.change(string(e.Zone), func(z *ZoneRow) { z.Impaired = false })
+	case events.HostDrained:
+		tx.Hosts.change(string(e.Host), func(h *Host) { h.Drained = true })
+	case events.HostResumed:
+		tx.Hosts.change(string(e.Host), func(h *Host) { h.Drained = false })
+	case events.VPCCreated:
+		tx.VPCs.put(string(e.ID), &VPC{e})
+		tx.Meta.NextVNI = max(tx.Meta.NextVNI, e.VNI+1)
+	case events.SubnetCreated:
+		tx.Subnets.put(string(e.ID), &Subnet{SubnetCreated: e, Next: e.CIDR.Masked().Addr()})
+	case events.GroupCreated:
+		tx.Groups.put(string(e.ID), &Group{e})
+	case events.InterfaceCreated:
+		tx.Interfaces.put(string(e.Interface.ID), &Interface{e})
+		tx.Subnets.change(string(e.Interface.Subnet), func(s *Subnet) { s.Used++; s.Next = e.Interface.PrivateIP.Next() })
+	case events.InterfaceDeleted:
+		i, _ := tx.Interfaces.Get(string(e.ID))
+		tx.Interfaces.del(string(e.ID))
+		tx.Tags.del(string(e.ID))
+		tx.Subnets.change(string(i.Interface.Subnet), func(s *Subnet) { s.Used-- })
+	case events.ResourceTagged:
+		tx.tagged(e)
+	case events.ResourceUntagged:
+		tx.untagged(e)
+	case events.ImageRegistered:
+		tx.Images.put(string(e.Image.ID), &e.Image)
+	case events.ImageChanged:
+		tx.Images.change(string(e.ID), func(i *events.Image) {
+			i.Public, i.LaunchAccounts, i.Description = e.Public, e.LaunchAccounts, e.Description
+		})
+	case events.ImageDeregistered:
+		tx.Images.del(string(e.ID))
+		tx.Tags.del(string(e.ID))
+	case events.KeyPairCreated:
+		tx.Keys.put(string(e.Account)+"/"+e.Name, &KeyPair{e})
+	case events.KeyPairDeleted:
+		tx.Keys.del(string(e.Account) + "/" + e.Name)
+		tx.Tags.del(string(e.ID))
+	case events.InstanceRequested:
+		tx.Instances.put(string(e.ID), &Instance{InstanceRequested: e, State: Pending, Generation: 1, N: r.N, Request: r.Request})
+	case events.InstancePlaced:
+		tx.changeInstance(e.Instance, r, func(i *Instance) { i.Host, i.Why = e.Host, &e.Why })
+		i, _ := tx.Instances.Get(string(e.Instance))
+		tx.take(e.Host, i.Need, 1)
+	case events.InstanceStarted:
+		tx.changeInstance(e.Instance, r, func(i *Instance) { i.State, i.Started = Running, e.At })
+	case events.InstanceRebootRequested:
+		tx.changeInstance(e.Instance, r, func(i *Instance) { i.Reboots = e.Reboots })
+	case events.InstanceTerminationRequested:
+		tx.terminationRequested(e, r)
+	case events.InstanceTerminated:
+		tx.terminated(e, r)
+	case events.GuestRemoved:
+		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecInstance, string(e.Instance)))
+	case events.InstanceForgotten:
+		tx.Instances.del(string(e.Instance))
+		tx.Tags.del(string(e.Instance))
+	case events.InstanceModified:
+		tx.instanceModified(e, r)
+	default:
+		panic(fmt.Sprintf("state: event %d has no evolve: %T", r.N, r.Event))
+	}
+}
+
+func (tx *Tx) accountDeleted(e events.AccountDeleted) {
+	// What an account may still hold when it ends: keys, its network, tags.
+	for _, k := range slices.Collect(tx.KeyPairsOf(e.ID)) {
+		tx.Keys.del(string(k.Account) + "/" + k.Name)
+	}
+	for _, i := range slices.Collect(tx.ImagesOf(e.ID)) {
+		tx.Images.del(string(i.ID))
+	}
+	for _, v := range slices.Collect(tx.VPCsOf(e.ID)) {
+		for _, s := range slices.Collect(tx.SubnetsOf(v.ID)) {
+			tx.Subnets.del(string(s.ID))
+		}
+		for _, g := range slices.Collect(tx.GroupsOf(v.ID)) {
+			tx.Groups.del(string(g.ID))
+		}
+		tx.VPCs.del(string(v.ID))
+	}
+	for _, t := range slices.Collect(tx.TaggedBy(e.ID)) {
+		tx.Tags.del(t.Resource)
+	}
+	tx.Accounts.del(string(e.ID))
+}
+
+func (tx *Tx) nodeJoined(e events.NodeJoined) {
+	n := &Node{Host: e.Host, Kind: e.Kind, Zone: e.Zone, Boot: e.Boot, Address: e.Address, Capacity: e.Capacity, Accel: e.Accel, Since: e.At}
+	tx.Nodes.put(n.Key(), n)
+	if _, ok := tx.Hosts.Get(string(e.Host)); !ok && e.Kind == "compute" {
+		tx.Hosts.put(string(e.Host), &Host{Host: e.Host, Zone: e.Zone})
+	}
+}
+
+func (tx *Tx) take(h events.HostID, n events.Need, sign int) {
+	tx.Hosts.change(string(h), func(h *Host) {
+		h.Used.VCPUs += sign * n.VCPUs
+		h.Used.MemoryMiB += sign * n.MemoryMiB
+		h.Used.DiskGiB += sign * n.DiskGiB
+		h.Count += sign
+	})
+}
+
+func (tx *Tx) changeInstance(id events.InstanceID, r events.Record, f func(*Instance)) {
+	tx.Instances.change(string(id), func(i *Instance) {
+		f(i)
+		i.N = r.N
+		if r.Request != "" {
+			i.Request = r.Request
+		}
+	})
+}
+
+func (tx *Tx) terminationRequested(e events.InstanceTerminationRequested, r events.Record) {
+	tx.changeInstance(e.Instance, r, func(i *Instance) {
+		i.State, i.Reason, i.Transition = ShuttingDown, e.Reason, e.Transition
+	})
+	if e.Host != "" {
+		tx.Tombstones.put(tombstoneKey(e.Host, events.SpecInstance, string(e.Instance)),
+			&Tombstone{e.Host, events.SpecInstance, string(e.Instance), r.N, r.Request})
+	}
+}
+
+func (tx *Tx) terminated(e events.InstanceTerminated, r events.Record) {
+	i, _ := tx.Instances.Get(string(e.Instance))
+	if i.Host != "" {
+		tx.take(i.Host, i.Need, -1)
+	}
+	tx.changeInstance(e.Instance, r, func(i *Instance) {
+		i.State, i.Reason, i.Transition, i.Ended = Terminated, e.Reason, e.Transition, e.At
+		i.Interfaces = nil
+	})
+}
+
+func (tx *Tx) instanceModified(e events.InstanceModified, r events.Record) {
+	tx.changeInstance(e.Instance, r, func(i *Instance) {
+		if e.DisableTermination != nil {
+			i.DisableTermination = *e.DisableTermination
+		}
+		if e.Shutdown != nil {
+			i.Shutdown = *e.Shutdown
+		}
+		if e.UserData != nil {
+			i.UserData = *e.UserData
+		}
+		if e.SourceDestCheck != nil {
+			i.NoSrcCheck = !*e.SourceDestCheck
+		}
+		if e.Metadata != nil {
+			i.Metadata = *e.Metadata
+		}
+		if e.Groups != nil {
+			i.Interfaces = slices.Clone(i.Interfaces)
+			i.Interfaces[0].Groups = e.Groups
+		}
+	})
+	if e.Groups != nil {
+		i, _ := tx.Instances.Get(string(e.Instance))
+		tx.Interfaces.change(string(i.Interfaces[0].ID), func(f *Interface) { f.Interface.Groups = e.Groups })
+	}
+}
+
+func (tx *Tx) tagged(e events.ResourceTagged) {
+	tags := slices.Clone(tx.TagsOf(e.Resource))
+	for _, t := range e.Tags {
+		at, found := slices.BinarySearchFunc(tags, t.Key, func(a events.Tag, k string) int { return cmp.Compare(a.Key, k) })
+		if found {
+			tags[at] = t
+		} else {
+			tags = slices.Insert(tags, at, t)
+		}
+	}
+	tx.Tags.put(e.Resource, &Tags{e.Resource, e.Account, tags})
+}
+
+func (tx *Tx) untagged(e events.ResourceUntagged) {
+	tags := slices.DeleteFunc(slices.Clone(tx.TagsOf(e.Resource)), func(t events.Tag) bool { return slices.Contains(e.Keys, t.Key) })
+	if len(tags) == 0 {
+		tx.Tags.del(e.Resource)
+		return
+	}
+	tx.Tags.put(e.Resource, &Tags{e.Resource, e.Account, tags})
+}
+
+func tombstoneKey(h events.HostID, k events.SpecKind, id string) string {
+	return string(h) + "/" + string(k) + "/" + id
+}
+
+// Answer keeps the reply of a command, and drops those that are older than
+// KeepCommands. It is the one change of state that no event tells: it belongs
+// to the log, not to the region's life.
+func (tx *Tx) Answer(s events.Stamped, index uint64, a Answered, token string) {
+	tx.Meta.Time, tx.Meta.Index = s.Stamp.Time, index
+	tx.Commands.put(string(s.Stamp.ID), &a)
+	if token != "" {
+		tx.Tokens.put(token, &a)
+	}
+	drop(tx.Commands, s.Stamp.Time.Add(-events.KeepCommands))
+	drop(tx.Tokens, s.Stamp.Time.Add(-events.KeepCommands))
+}
+
+func drop(t *Table[Answered], before time.Time) {
+	for {
+		_, a, ok := t.first(0)
+		if !ok || !a.At.Before(before) {
+			return
+		}
+		p, _ := t.indexes[0].tree.Min()
+		t.del(p.key)
+	}
+}
