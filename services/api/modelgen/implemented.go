@@ -1,0 +1,54 @@
+package main
+
+// implemented lists the actions whose shapes are generated. Adding an action is
+// adding its name here, running go generate, and registering a handler.
+var implemented = map[string][]string{
+	"ec2": {
+		"DescribeRegions",
+		"DescribeAvailabilityZones",
+		"DescribeAccountAttributes",
+		"DescribeInstanceTypes",
+		"DescribeInstanceTypeOfferings",
+
+		"CreateTags",
+		"DeleteTags",
+		"DescribeTags",
+
+		"CreateKeyPair",
+		"ImportKeyPair",
+		"DescribeKeyPairs",
+		"DeleteKeyPair",
+
+		"DescribeImages",
+		"RegisterImage",
+		"DeregisterImage",
+		"DescribeImageAttribute",
+		"ModifyImageAttribute",
+		"ResetImageAttribute",
+
+		"RunInstances",
+		"DescribeInstances",
+		"DescribeInstanceStatus",
+		"StartInstances",
+		"StopInstances",
+		"RebootInstances",
+		"TerminateInstances",
+		"DescribeInstanceAttribute",
+		"ModifyInstanceAttribute",
+		"GetConsoleOutput",
+
+		"DescribeVpcs",
+		"DescribeSubnets",
+		"DescribeSecurityGroups",
+		"DescribeVpcAttribute",
+	},
+	"sts": {
+		"GetCallerIdentity",
+	},
+}
+
+// openEnums are words that the region knows better than the model: they are
+// decoded as plain text and checked by their handler.
+var openEnums = map[string]bool{
+	"InstanceType": true,
+}
