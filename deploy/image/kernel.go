@@ -2,7 +2,9 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -10,19 +12,14 @@ import (
 	"strings"
 )
 
-// modules that a guest needs, each after those whose symbols it uses.
-var modules = []string{
-	"virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-	"virtio_blk", "failover", "net_failover", "virtio_net", "button", "evdev", "rng-core", "virtio-rng",
-}
-
-// optional modules are built into some kernels.
-var optional = map[string]bool{"rng-core": true}
+// modules that a guest needs. What they depend on is added, and the order of
+// loading follows from what each says of itself.
+var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "button", "evdev", "virtio_rng"}
 
 // kernelFiles is what the kernel package gives.
 type kernelFiles struct {
 	image   []byte
-	modules []module // in load order
+	modules []module // in the order of loading
 }
 
 type module struct {
@@ -41,12 +38,7 @@ func readKernel(ctx context.Context, deb string) (kernelFiles, error) {
 		case strings.HasPrefix(base, "vmlinuz-"):
 			k.image, err = io.ReadAll(r)
 		case strings.HasSuffix(base, ".ko"):
-			name := strings.TrimSuffix(base, ".ko")
-			for _, m := range modules {
-				if m == name {
-					found[name], err = io.ReadAll(r)
-				}
-			}
+			found[moduleName(base)], err = io.ReadAll(r)
 		}
 		return err
 	})
@@ -56,15 +48,78 @@ func readKernel(ctx context.Context, deb string) (kernelFiles, error) {
 	if k.image == nil {
 		return k, fmt.Errorf("%s holds no vmlinuz", deb)
 	}
-	var missing []error
-	for _, m := range modules {
-		if d, ok := found[m]; ok {
-			k.modules = append(k.modules, module{m + ".ko", d})
-		} else if !optional[m] {
-			missing = append(missing, fmt.Errorf("%s holds no module %s", deb, m))
+	if k.modules, err = loadOrder(modules, found); err != nil {
+		return k, fmt.Errorf("%s: %w", deb, err)
+	}
+	return k, nil
+}
+
+// moduleName is a module's name in symbols and dependencies: virtio_rng for
+// virtio-rng.ko.
+func moduleName(file string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(file, ".ko"), "-", "_")
+}
+
+// loadOrder returns the wanted modules and all they depend on, each after those
+// whose symbols it uses.
+func loadOrder(want []string, found map[string][]byte) ([]module, error) {
+	var out []module
+	state := map[string]int{} // 1: being visited, 2: in out
+	var visit func(name string) error
+	visit = func(name string) error {
+		switch state[name] {
+		case 1:
+			return fmt.Errorf("module %s depends on itself", name)
+		case 2:
+			return nil
+		}
+		data, ok := found[name]
+		if !ok {
+			return fmt.Errorf("no module %s", name)
+		}
+		state[name] = 1
+		deps, err := dependsOn(data)
+		if err != nil {
+			return fmt.Errorf("module %s: %w", name, err)
+		}
+		for _, d := range deps {
+			if err := visit(moduleName(d)); err != nil {
+				return err
+			}
+		}
+		state[name] = 2
+		out = append(out, module{name + ".ko", data})
+		return nil
+	}
+	for _, w := range want {
+		if err := visit(w); err != nil {
+			return nil, err
 		}
 	}
-	return k, errors.Join(missing...)
+	return out, nil
+}
+
+// dependsOn reads "depends=a,b" from the section .modinfo, whose entries end
+// with a zero byte.
+func dependsOn(ko []byte) ([]string, error) {
+	f, err := elf.NewFile(bytes.NewReader(ko))
+	if err != nil {
+		return nil, err
+	}
+	s := f.Section(".modinfo")
+	if s == nil {
+		return nil, errors.New("no section .modinfo")
+	}
+	info, err := s.Data()
+	if err != nil {
+		return nil, err
+	}
+	for e := range bytes.SplitSeq(info, []byte{0}) {
+		if v, ok := strings.CutPrefix(string(e), "depends="); ok && v != "" {
+			return strings.Split(v, ","), nil
+		}
+	}
+	return nil, nil
 }
 
 // ramdisk is the init and the modules, as the guest expects them.
