@@ -1,0 +1,224 @@
+package compute
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"skerry/events"
+	"skerry/services/state"
+)
+
+// find looks up instances, all or none.
+func find(v *state.View, a events.AccountID, ids []events.InstanceID) ([]*state.Instance, error) {
+	if len(ids) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter InstanceId")
+	}
+	var out []*state.Instance
+	var missing []string
+	seen := map[events.InstanceID]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		i, ok := v.Instance(a, id)
+		if !ok {
+			missing = append(missing, string(id))
+			continue
+		}
+		out = append(out, i)
+	}
+	if len(missing) > 0 {
+		return nil, NotFound(missing...)
+	}
+	return out, nil
+}
+
+// NotFound is the fault for instances that are not there.
+func NotFound(ids ...string) error {
+	what := fmt.Sprintf("The instance ID '%s' does not exist", ids[0])
+	if len(ids) > 1 {
+		what = fmt.Sprintf("The instance IDs '%s' do not exist", strings.Join(ids, ", "))
+	}
+	return events.Faultf("InvalidInstanceID.NotFound", "%s", what)
+}
+
+// TerminateInstances ends instances, all or none. One that has no host yet ends
+// at once; the others when their node says that nothing is left.
+func TerminateInstances(v *state.View, s events.Stamp, c events.TerminateInstances) ([]events.Event, error) {
+	list, err := find(v, s.Account, c.Instances)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range list {
+		if i.DisableTermination && i.Live() {
+			return nil, events.Faultf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", i.ID)
+		}
+	}
+	var out []events.Event
+	for _, i := range list {
+		out = append(out, end(i, s, events.Reason{Code: "Client.UserInitiatedShutdown", Message: "Client.UserInitiatedShutdown: User initiated shutdown"}, userInitiated(s.Time))...)
+	}
+	return out, nil
+}
+
+// end moves an instance to its end, whatever its state.
+func end(i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
+	switch {
+	case i.State == state.Terminated || i.State == state.ShuttingDown:
+		return nil
+	case i.Host == "":
+		return terminated(i, s, why, transition)
+	}
+	return []events.Event{events.InstanceTerminationRequested{Instance: i.ID, Zone: i.Zone, Host: i.Host, From: i.State,
+		Reason: why, Transition: transition, At: s.Time}}
+}
+
+// terminated ends an instance of which nothing is left, and gives its addresses back.
+func terminated(i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
+	out := []events.Event{events.InstanceTerminated{Instance: i.ID, Zone: i.Zone, From: i.State, Reason: why, Transition: transition, At: s.Time}}
+	for _, f := range i.Interfaces {
+		out = append(out, events.InterfaceDeleted{ID: f.ID, Account: i.Account, Zone: i.Zone})
+	}
+	return out
+}
+
+func userInitiated(t time.Time) string {
+	return "User initiated (" + t.UTC().Format("2006-01-02 15:04:05") + " GMT)"
+}
+
+// StopInstances refuses: an instance store cannot be stopped without losing it
+// ("Stop and start your instance").
+func StopInstances(v *state.View, s events.Stamp, c events.StopInstances) ([]events.Event, error) {
+	return rootNeeded(v, s, c.Instances, "stopped")
+}
+
+// StartInstances refuses likewise.
+func StartInstances(v *state.View, s events.Stamp, c events.StartInstances) ([]events.Event, error) {
+	return rootNeeded(v, s, c.Instances, "started")
+}
+
+func rootNeeded(v *state.View, s events.Stamp, ids []events.InstanceID, verb string) ([]events.Event, error) {
+	list, err := find(v, s.Account, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range list {
+		if !i.Live() || i.State == state.ShuttingDown {
+			return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be %s.", i.ID, verb)
+		}
+		if i.RootDeviceType == "instance-store" {
+			return nil, events.Faultf("UnsupportedOperation", "The instance '%s' does not have an 'ebs' root device type and cannot be %s.", i.ID, verb)
+		}
+	}
+	return nil, nil
+}
+
+// RebootInstances asks each running instance's node for one more reboot.
+func RebootInstances(v *state.View, s events.Stamp, c events.RebootInstances) ([]events.Event, error) {
+	list, err := find(v, s.Account, c.Instances)
+	if err != nil {
+		return nil, err
+	}
+	var out []events.Event
+	for _, i := range list {
+		switch i.State {
+		case state.Running:
+			out = append(out, events.InstanceRebootRequested{Instance: i.ID, Zone: i.Zone, Reboots: i.Reboots + 1})
+		case state.Pending: // boots anyway
+		default:
+			return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be rebooted: it is %s.", i.ID, i.State)
+		}
+	}
+	return out, nil
+}
+
+// ModifyInstance changes attributes that can be changed while running.
+func ModifyInstance(v *state.View, s events.Stamp, c events.ModifyInstance) ([]events.Event, error) {
+	list, err := find(v, s.Account, []events.InstanceID{c.Instance})
+	if err != nil {
+		return nil, err
+	}
+	i := list[0]
+	if !i.Live() || i.State == state.ShuttingDown {
+		return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is %s; its attributes cannot be changed.", i.ID, i.State)
+	}
+	if c.Type != nil || c.UserData != nil {
+		return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", i.ID)
+	}
+	if c.Shutdown != nil {
+		switch *c.Shutdown {
+		case "terminate":
+		case "stop":
+			return nil, events.Faultf("UnsupportedOperation", "The instance '%s' does not have an 'ebs' root device type and cannot be stopped.", i.ID)
+		default:
+			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter instanceInitiatedShutdownBehavior is invalid. Use stop or terminate.", *c.Shutdown)
+		}
+	}
+	e := events.InstanceModified{Instance: i.ID, Zone: i.Zone, DisableTermination: c.DisableTermination, Shutdown: c.Shutdown, SourceDestCheck: c.SourceDestCheck}
+	if len(c.Groups) > 0 {
+		vpc, _ := v.VPCs.Get(string(i.Interfaces[0].VPC))
+		if e.Groups, err = groupsOf(v, s.Account, vpc, events.RunInstances{Groups: c.Groups}); err != nil {
+			return nil, err
+		}
+	}
+	if c.Metadata != nil {
+		m := i.Metadata
+		for _, f := range []struct{ to, from *string }{{&m.HTTPTokens, &c.Metadata.HTTPTokens}, {&m.Endpoint, &c.Metadata.Endpoint}, {&m.InstanceTags, &c.Metadata.InstanceTags}} {
+			if *f.from != "" {
+				*f.to = *f.from
+			}
+		}
+		if c.Metadata.HopLimit != 0 {
+			m.HopLimit = c.Metadata.HopLimit
+		}
+		if m, err = completed(m); err != nil {
+			return nil, err
+		}
+		e.Metadata = &m
+	}
+	return []events.Event{e}, nil
+}
+
+// ReportInstance is a node's word about a guest; the region decides what it
+// means. A report of an older start, or from a host that does not hold the
+// instance, means nothing.
+func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]events.Event, error) {
+	var out []events.Event
+	_, owed := v.Tombstones.Get(string(c.Host) + "/" + string(events.SpecInstance) + "/" + string(c.Instance))
+	i, known := v.Instances.Get(string(c.Instance))
+	if c.Phase == events.PhaseAbsent {
+		if known && i.Host == c.Host && i.State == state.ShuttingDown {
+			out = terminated(i, s, i.Reason, i.Transition)
+		}
+		if owed {
+			zone := events.Zone("")
+			if h, ok := v.Hosts.Get(string(c.Host)); ok {
+				zone = h.Zone
+			}
+			out = append(out, events.GuestRemoved{Instance: c.Instance, Zone: zone, Host: c.Host})
+		}
+		return out, nil
+	}
+	if !known || i.Host != c.Host || c.Generation != i.Generation {
+		return nil, nil
+	}
+	switch {
+	case c.Phase == events.PhaseRunning && i.State == state.Pending:
+		return []events.Event{events.InstanceStarted{Instance: i.ID, Zone: i.Zone, Host: i.Host, At: s.Time}}, nil
+	case c.Phase == events.PhaseStopped && (i.State == state.Running || i.State == state.Pending):
+		// The guest shut itself down: an instance store ends with it.
+		return end(i, s, events.Reason{Code: "Client.InstanceInitiatedShutdown", Message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}, ""), nil
+	case c.Phase == events.PhaseCrashed || c.Phase == events.PhaseFailed:
+		message := "Server.InternalError: Internal error on launch"
+		if i.State == state.Running {
+			message = "Server.InternalError: The instance ended unexpectedly"
+		}
+		if c.Detail != "" {
+			message += ": " + c.Detail
+		}
+		return end(i, s, events.Reason{Code: "Server.InternalError", Message: message}, ""), nil
+	}
+	return nil, nil
+}

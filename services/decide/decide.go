@@ -1,0 +1,72 @@
+// Package decide is the one door to the region's decisions: it leads a stamped
+// command to the room that decides it. A decision is pure: the same view and
+// command give the same events on every voter, for ever.
+package decide
+
+import (
+	"reflect"
+
+	"skerry/events"
+	"skerry/services/compute"
+	"skerry/services/region"
+	"skerry/services/state"
+)
+
+type decider func(*state.View, events.Stamp, events.Command) ([]events.Event, error)
+
+var rooms = map[reflect.Type]decider{}
+
+func on[C events.Command](f func(*state.View, events.Stamp, C) ([]events.Event, error)) {
+	rooms[reflect.TypeFor[C]()] = func(v *state.View, s events.Stamp, c events.Command) ([]events.Event, error) {
+		return f(v, s, c.(C))
+	}
+}
+
+func init() {
+	on(region.Form)
+	on(region.RaiseFeatureLevel)
+	on(region.Tick)
+	on(region.CreateAccount)
+	on(region.DeleteAccount)
+	on(region.JoinNode)
+	on(region.ReportNodeLost)
+	on(region.ReportNodeBack)
+	on(region.DrainHost)
+	on(region.TagResources)
+	on(region.UntagResources)
+	on(compute.RegisterImage)
+	on(compute.DeregisterImage)
+	on(compute.ModifyImage)
+	on(compute.ImportKeyPair)
+	on(compute.DeleteKeyPair)
+	on(compute.RunInstances)
+	on(compute.StartInstances)
+	on(compute.StopInstances)
+	on(compute.RebootInstances)
+	on(compute.TerminateInstances)
+	on(compute.ModifyInstance)
+	on(compute.PlaceInstances)
+	on(compute.ReportInstance)
+}
+
+// Command decides. The error is always a fault.
+func Command(v *state.View, s events.Stamped) ([]events.Event, *events.Fault) {
+	if s.Stamp.Version > v.Meta.Level && v.Meta.Region != "" {
+		return nil, events.Faultf("UnsupportedOperation", "%s version %d needs feature level %d; the region is at %d.", events.Name(s.Command), s.Stamp.Version, s.Stamp.Version, v.Meta.Level)
+	}
+	if _, forming := s.Command.(events.FormRegion); v.Meta.Region == "" && !forming {
+		return nil, events.Faultf("Unavailable", "The region is not formed yet.")
+	}
+	f, ok := rooms[reflect.TypeOf(s.Command)]
+	if !ok {
+		return nil, events.Faultf("UnsupportedOperation", "Nothing decides %s.", events.Name(s.Command))
+	}
+	out, err := f(v, s.Stamp, s.Command)
+	if err == nil {
+		return out, nil
+	}
+	if fault, ok := events.AsFault(err); ok {
+		return nil, fault
+	}
+	panic("decide: " + events.Name(s.Command) + " returned an error that is not a fault: " + err.Error())
+}

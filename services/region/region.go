@@ -1,0 +1,164 @@
+// Package region decides about the region itself: its forming, accounts, nodes,
+// tags, feature level and the passing of time.
+package region
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"skerry/events"
+	"skerry/services/network"
+	"skerry/services/state"
+)
+
+// Level is the newest feature level this program understands.
+const Level = 1
+
+// Amazon is the account that owns the region's own images; its alias is amazon.
+const Amazon events.AccountID = "000000000000"
+
+var zoneName = regexp.MustCompile(`^[a-z0-9-]+[a-z]$`)
+
+// Form is the first decision of a region's log.
+func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, error) {
+	if v.Meta.Region != "" {
+		return nil, events.Faultf("IncorrectState", "The region '%s' is already formed.", v.Meta.Region)
+	}
+	if c.Name == "" || c.ID == "" || len(c.Zones) == 0 {
+		return nil, events.Faultf("MissingParameter", "A region needs a name, an id and at least one zone.")
+	}
+	for _, z := range c.Zones {
+		if !zoneName.MatchString(string(z)) {
+			return nil, events.Faultf("InvalidParameterValue", "'%s' is not a zone name: use the region's name and a letter.", z)
+		}
+	}
+	if c.Level < 1 || c.Level > Level {
+		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
+	}
+	out := []events.Event{events.RegionFormed{Name: c.Name, ID: c.ID, Zones: c.Zones, Level: c.Level}}
+	for _, i := range c.Images {
+		i.Account, i.OwnerAlias, i.Public, i.At = Amazon, "amazon", true, s.Time
+		out = append(out, events.ImageRegistered{Image: i})
+	}
+	return out, nil
+}
+
+// RaiseFeatureLevel allows newer behaviour, for good.
+func RaiseFeatureLevel(v *state.View, _ events.Stamp, c events.RaiseFeatureLevel) ([]events.Event, error) {
+	switch {
+	case c.Level <= v.Meta.Level:
+		return nil, events.Faultf("IncorrectState", "The feature level is %d already; it only goes up.", v.Meta.Level)
+	case c.Level > Level:
+		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
+	}
+	return []events.Event{events.FeatureLevelRaised{Level: c.Level}}, nil
+}
+
+// Tick does what is due.
+func Tick(v *state.View, s events.Stamp, _ events.Tick) ([]events.Event, error) {
+	var out []events.Event
+	for i := range v.EndedBefore(s.Time.Add(-events.KeepTerminated)) {
+		out = append(out, events.InstanceForgotten{Instance: i.ID, Zone: i.Zone})
+		if len(out) == maxTick {
+			break
+		}
+	}
+	return out, nil
+}
+
+// maxTick bounds the events of one Tick; the next one does the rest.
+const maxTick = 1000
+
+var (
+	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
+	accountName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+)
+
+// CreateAccount makes a tenant with its access key and its default VPC.
+func CreateAccount(v *state.View, s events.Stamp, c events.CreateAccount) ([]events.Event, error) {
+	if !accountName.MatchString(c.Name) {
+		return nil, events.Faultf("InvalidParameterValue", "The account name '%s' is not valid: use 1 to 64 letters, digits and +=,.@-_.", c.Name)
+	}
+	for _, a := range v.Accounts.All() {
+		if a.Name == c.Name {
+			return nil, events.Faultf("EntityAlreadyExists", "An account named '%s' already exists: %s.", c.Name, a.ID)
+		}
+	}
+	id := c.ID
+	if id == "" {
+		id = drawAccount(v, s)
+	}
+	if !accountID.MatchString(string(id)) || id == Amazon {
+		return nil, events.Faultf("InvalidParameterValue", "'%s' is not an account id: use 12 digits.", id)
+	}
+	if _, taken := v.Accounts.Get(string(id)); taken {
+		return nil, events.Faultf("EntityAlreadyExists", "The account '%s' already exists.", id)
+	}
+	out := []events.Event{events.AccountCreated{ID: id, Name: c.Name, AccessKey: "AKIA" + base32(s, "access key", 16), UserID: "AIDA" + base32(s, "user id", 17)}}
+	vpc, err := network.DefaultVPC(v, s, id)
+	return append(out, vpc...), err
+}
+
+func drawAccount(v *state.View, s events.Stamp) events.AccountID {
+	for i := 0; ; i++ {
+		b := s.Seed.Bytes("account", i)
+		var n uint64
+		for _, x := range b[:8] {
+			n = n<<8 | uint64(x)
+		}
+		id := events.AccountID(fmt.Sprintf("%012d", 100000000000+n%900000000000))
+		if _, taken := v.Accounts.Get(string(id)); !taken {
+			return id
+		}
+	}
+}
+
+func base32(s events.Stamp, purpose string, n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	b := s.Seed.Bytes(purpose, 0)
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = alphabet[b[i]&31]
+	}
+	return string(out)
+}
+
+// DeleteAccount ends a tenant that has nothing running.
+func DeleteAccount(v *state.View, _ events.Stamp, c events.DeleteAccount) ([]events.Event, error) {
+	if _, ok := v.Accounts.Get(string(c.ID)); !ok {
+		return nil, events.Faultf("NoSuchEntity", "The account '%s' does not exist.", c.ID)
+	}
+	for i := range v.InstancesOf(c.ID) {
+		if i.Live() {
+			return nil, events.Faultf("DeleteConflict", "The account '%s' still has instances, %s among them: terminate them first.", c.ID, i.ID)
+		}
+	}
+	var out []events.Event
+	for i := range v.InstancesOf(c.ID) {
+		out = append(out, events.InstanceForgotten{Instance: i.ID, Zone: i.Zone})
+	}
+	for i := range v.InterfacesOf(c.ID) {
+		out = append(out, events.InterfaceDeleted{ID: i.Interface.ID, Account: c.ID, Zone: i.Zone})
+	}
+	return append(out, events.AccountDeleted{ID: c.ID}), nil
+}
+
+// DrainHost keeps new instances off a host, or lets them back.
+func DrainHost(v *state.View, _ events.Stamp, c events.DrainHost) ([]events.Event, error) {
+	h, ok := v.Hosts.Get(string(c.Host))
+	if !ok {
+		var known []string
+		for name := range v.Hosts.All() {
+			known = append(known, name)
+		}
+		return nil, events.Faultf("InvalidParameterValue", "The host '%s' does not exist; the hosts are %s.", c.Host, strings.Join(known, ", "))
+	}
+	switch {
+	case h.Drained == !c.Resume:
+		return nil, nil
+	case c.Resume:
+		return []events.Event{events.HostResumed{Host: h.Host, Zone: h.Zone}}, nil
+	}
+	return []events.Event{events.HostDrained{Host: h.Host, Zone: h.Zone}}, nil
+}

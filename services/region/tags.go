@@ -1,0 +1,138 @@
+package region
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"skerry/events"
+	"skerry/services/state"
+)
+
+// Limits of tags ("Tag restrictions").
+const (
+	maxTags     = 50
+	maxTagKey   = 127
+	maxTagValue = 255
+	maxTagged   = 1000 // resources in one call
+)
+
+// TagResources sets tags: all resources or none.
+func TagResources(v *state.View, s events.Stamp, c events.TagResources) ([]events.Event, error) {
+	if len(c.Resources) == 0 || len(c.Tags) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain at least one resource and one tag.")
+	}
+	if len(c.Resources) > maxTagged {
+		return nil, events.Faultf("InvalidParameterValue", "At most %d resources can be tagged at once.", maxTagged)
+	}
+	if err := CheckTags(c.Tags); err != nil {
+		return nil, err
+	}
+	var out []events.Event
+	for _, r := range c.Resources {
+		if err := owned(v, s.Account, r); err != nil {
+			return nil, err
+		}
+		keys := map[string]bool{}
+		for _, t := range v.TagsOf(r) {
+			keys[t.Key] = true
+		}
+		for _, t := range c.Tags {
+			keys[t.Key] = true
+		}
+		if len(keys) > maxTags {
+			return nil, events.Faultf("TagLimitExceeded", "The resource '%s' would have more than %d tags.", r, maxTags)
+		}
+		out = append(out, events.ResourceTagged{Account: s.Account, Resource: r, Tags: c.Tags})
+	}
+	return out, nil
+}
+
+// UntagResources removes tags; what is not there is removed already.
+func UntagResources(v *state.View, s events.Stamp, c events.UntagResources) ([]events.Event, error) {
+	var out []events.Event
+	for _, r := range c.Resources {
+		if err := owned(v, s.Account, r); err != nil {
+			return nil, err
+		}
+		var keys []string
+		for _, t := range v.TagsOf(r) {
+			if strings.HasPrefix(t.Key, "aws:") {
+				continue
+			}
+			gone := len(c.Tags) == 0
+			for _, u := range c.Tags {
+				gone = gone || u.Key == t.Key && (u.Value == nil || *u.Value == t.Value)
+			}
+			if gone {
+				keys = append(keys, t.Key)
+			}
+		}
+		if len(keys) > 0 {
+			out = append(out, events.ResourceUntagged{Account: s.Account, Resource: r, Keys: keys})
+		}
+	}
+	return out, nil
+}
+
+// CheckTags refuses tags that EC2 refuses.
+func CheckTags(tags []events.Tag) error {
+	if len(tags) > maxTags {
+		return events.Faultf("TagLimitExceeded", "At most %d tags can be given.", maxTags)
+	}
+	seen := map[string]bool{}
+	for _, t := range tags {
+		switch {
+		case t.Key == "":
+			return events.Faultf("InvalidParameterValue", "Tag keys may not be empty.")
+		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
+			return events.Faultf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+		case utf8.RuneCountInString(t.Key) > maxTagKey:
+			return events.Faultf("InvalidParameterValue", "Tag key exceeds the maximum length of %d characters", maxTagKey)
+		case utf8.RuneCountInString(t.Value) > maxTagValue:
+			return events.Faultf("InvalidParameterValue", "Tag value exceeds the maximum length of %d characters", maxTagValue)
+		case seen[t.Key]:
+			return events.Faultf("InvalidParameterValue", "Duplicate tag key '%s' specified.", t.Key)
+		}
+		seen[t.Key] = true
+	}
+	return nil
+}
+
+// owned says whether an account has a resource that can be tagged.
+func owned(v *state.View, a events.AccountID, id string) error {
+	prefix, _, _ := strings.Cut(id, "-")
+	found := false
+	code := "InvalidID"
+	switch prefix {
+	case "i":
+		code = "InvalidInstanceID.NotFound"
+		_, found = v.Instance(a, events.InstanceID(id))
+	case "ami", "aki", "ari":
+		code = "InvalidAMIID.NotFound"
+		i, ok := v.Images.Get(id)
+		found = ok && i.Account == a
+	case "key":
+		code = "InvalidKeyPair.NotFound"
+		_, found = v.KeyPairByID(a, events.KeyPairID(id))
+	case "vpc":
+		code = "InvalidVpcID.NotFound"
+		r, ok := v.VPCs.Get(id)
+		found = ok && r.Account == a
+	case "subnet":
+		code = "InvalidSubnetID.NotFound"
+		r, ok := v.Subnets.Get(id)
+		found = ok && r.Account == a
+	case "sg":
+		code = "InvalidGroup.NotFound"
+		r, ok := v.Groups.Get(id)
+		found = ok && r.Account == a
+	case "eni":
+		code = "InvalidNetworkInterfaceID.NotFound"
+		r, ok := v.Interfaces.Get(id)
+		found = ok && r.Account == a
+	}
+	if !found {
+		return events.Faultf(code, "The ID '%s' does not exist", id)
+	}
+	return nil
+}
