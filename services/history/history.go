@@ -1,0 +1,187 @@
+// Package history keeps a voter's copy of every event of the region, in order.
+//
+//	'e' n(8)  record
+//
+// Records are written without sync while the log is applied: the log makes them
+// again. Flush makes them durable, and is called before the log is truncated.
+package history
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"skerry/events"
+)
+
+// Store is one voter's history. It may have a hole after a snapshot came from
+// another voter; Missing names it and Fill closes it.
+type Store struct {
+	db *pebble.DB
+
+	mu   sync.Mutex
+	last uint64 // highest number held
+	hash events.Hash
+}
+
+// Open opens or makes the history in a directory of fs.
+func Open(fs vfs.FS, dir string, log pebble.Logger) (*Store, error) {
+	db, err := pebble.Open(dir, &pebble.Options{FS: fs, Logger: log, MemTableSize: 4 << 20, MemTableStopWritesThreshold: 4})
+	if err != nil {
+		return nil, fmt.Errorf("history: %s: %w", dir, err)
+	}
+	s := &Store{db: db}
+	it, err := db.NewIter(bounds)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("history: %s: %w", dir, err), db.Close())
+	}
+	if it.Last() {
+		r, err := events.DecodeRecord(it.Value())
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("history: %s: %w", dir, err), it.Close(), db.Close())
+		}
+		s.last, s.hash = r.N, r.Hash
+	}
+	if err := it.Close(); err != nil {
+		return nil, errors.Join(fmt.Errorf("history: %s: %w", dir, err), db.Close())
+	}
+	return s, nil
+}
+
+var bounds = &pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'e' + 1}}
+
+// Close closes the store.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Last is the number of the newest record held, 0 when there is none.
+func (s *Store) Last() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Append adds records, or compares them with what is there: a record that is
+// held already must be the same one. A difference means that this program
+// decides otherwise than the one that wrote the history; the caller must stop.
+func (s *Store) Append(records []events.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, r := range records {
+		enc := r.Encode()
+		if r.N <= s.last {
+			old, err := s.get(r.N)
+			if err == nil {
+				if old.Hash != r.Hash {
+					return &DivergedError{N: r.N, Stored: old, Made: r}
+				}
+				continue
+			}
+			if !errors.Is(err, ErrMissing) {
+				return err
+			}
+		}
+		if err := b.Set(key(r.N), enc, nil); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+		if r.N > s.last {
+			s.last, s.hash = r.N, r.Hash
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return nil
+}
+
+// DivergedError says that replaying the log made another history.
+type DivergedError struct {
+	N            uint64
+	Stored, Made events.Record
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("history: event %d diverged: stored %s %s, made %s %s", e.N,
+		e.Stored.Cause, events.Line(e.Stored.Event), e.Made.Cause, events.Line(e.Made.Event))
+}
+
+// ErrMissing says that a record is not held.
+var ErrMissing = errors.New("history: record is not held")
+
+// Get reads one record.
+func (s *Store) Get(n uint64) (events.Record, error) { return s.get(n) }
+
+func (s *Store) get(n uint64) (events.Record, error) {
+	v, c, err := s.db.Get(key(n))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return events.Record{}, fmt.Errorf("%w: %d", ErrMissing, n)
+	}
+	if err != nil {
+		return events.Record{}, fmt.Errorf("history: %d: %w", n, err)
+	}
+	defer c.Close()
+	r, err := events.DecodeRecord(v)
+	if err != nil {
+		return events.Record{}, fmt.Errorf("history: %d: %w", n, err)
+	}
+	return r, nil
+}
+
+// Range reads up to limit records from first on, without gaps: it ends at the
+// first record that is missing.
+func (s *Store) Range(first uint64, limit int) ([]events.Record, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: key(first), UpperBound: bounds.UpperBound})
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	defer it.Close()
+	var out []events.Record
+	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
+		r, err := events.DecodeRecord(it.Value())
+		if err != nil {
+			return nil, fmt.Errorf("history: %x: %w", it.Key(), err)
+		}
+		if r.N != first+uint64(len(out)) {
+			break
+		}
+		out = append(out, r)
+	}
+	if err := it.Error(); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return out, nil
+}
+
+// Missing returns the first number below upTo that is not held, and whether
+// there is one.
+func (s *Store) Missing(upTo uint64) (uint64, bool, error) {
+	it, err := s.db.NewIter(bounds)
+	if err != nil {
+		return 0, false, fmt.Errorf("history: %w", err)
+	}
+	defer it.Close()
+	next := uint64(1)
+	for ok := it.First(); ok && next < upTo; ok = it.Next() {
+		n := binary.BigEndian.Uint64(it.Key()[1:])
+		if n != next {
+			return next, true, nil
+		}
+		next++
+	}
+	return next, next < upTo, it.Error()
+}
+
+// Flush makes everything held durable.
+func (s *Store) Flush() error {
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("history: flush: %w", err)
+	}
+	return nil
+}
+
+func key(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, n) }
