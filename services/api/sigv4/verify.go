@@ -72,6 +72,15 @@ type claim struct {
 	expires    string
 }
 
+// QueryParameters are the names that a presigned URL adds to its query.
+var QueryParameters = []string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires",
+	"X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Content-Sha256",
+}
+
+// Presigned tells that the signature stands in the query.
+func (p *Pending) Presigned() bool { return p.claim.presigned }
+
 // Open checks everything about a request's authentication that does not need
 // its body. Faults: MissingAuthenticationToken, IncompleteSignature,
 // RequestExpired, AuthFailure, and for STS InvalidClientTokenId and
