@@ -19,6 +19,11 @@ func (r *Region) Write() error {
 	if err := r.choosePorts(); err != nil {
 		return err
 	}
+	if r.Hypervisor == Memory && !HasImages(r.Images) {
+		if err := r.simulateImages(); err != nil {
+			return err
+		}
+	}
 	if err := r.Save(); err != nil {
 		return err
 	}

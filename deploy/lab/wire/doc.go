@@ -2,12 +2,12 @@
 // namespace for each host, and one, `wire`, with a bridge for each zone and
 // the routes between the zones.
 //
-//	 isle-1a-cp   isle-1a-1        isle-1b-cp   isle-1b-1
-//	   eth0         eth0             eth0         eth0
-//	 ---|------------|---------------|------------|-------- namespace edge
-//	  skT.1.0      skT.1.1         skT.2.0      skT.2.1
-//	    +---- zone1 ----+            +---- zone2 ----+       namespace wire
-//	      10.77.1.1/24     routing     10.77.2.1/24
+//	isle-1a-cp   isle-1a-1        isle-1b-cp   isle-1b-1
+//	  eth0         eth0             eth0         eth0
+//	---|------------|---------------|------------|-------- namespace edge
+//	 skT.1.0      skT.1.1         skT.2.0      skT.2.1
+//	   +---- zone1 ----+            +---- zone2 ----+       namespace wire
+//	     10.77.1.1/24     routing     10.77.2.1/24
 //
 // Faults act in the wire namespace, where no host can undo them: a host is cut
 // by taking its port down, like a pulled cable; a direction between two zones

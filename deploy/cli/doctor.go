@@ -1,0 +1,294 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"skerry/deploy/lab"
+	"skerry/deploy/lab/remains"
+	"skerry/deploy/lab/supervisor"
+	"skerry/deploy/operator"
+	"skerry/internal/config"
+)
+
+type doctorCmd struct{}
+
+// finding is one thing that was looked at.
+type finding struct {
+	OK   bool   `json:"ok"`
+	What string `json:"what"`
+	Why  string `json:"why,omitempty"`
+	Next string `json:"next,omitempty"`
+}
+
+// lowDiskBytes is the free space below which the doctor warns.
+const lowDiskBytes = 1 << 30
+
+// Run looks at everything and fails when something is wrong.
+func (doctorCmd) Run(e *env) error {
+	r, err := e.region()
+	if err != nil {
+		return err
+	}
+	fs := examine(e, r)
+	sick := 0
+	for _, f := range fs {
+		if !f.OK {
+			sick++
+		}
+	}
+	err = e.answer(fs, func() {
+		for _, f := range fs {
+			mark := "ok   "
+			if !f.OK {
+				mark = "WRONG"
+			}
+			fmt.Fprintf(e.out, "%s  %s\n", mark, f.What)
+			if f.Why != "" {
+				fmt.Fprintf(e.out, "       %s\n", f.Why)
+			}
+			if f.Next != "" {
+				fmt.Fprintf(e.out, "       next: %s\n", f.Next)
+			}
+		}
+	})
+	if err == nil && sick > 0 {
+		e.say("skerry: %d of %d findings are wrong", sick, len(fs))
+		return silent(exitWrong)
+	}
+	return err
+}
+
+func examine(e *env, r *lab.Region) []finding {
+	ctx, cancel := context.WithTimeout(e.ctx, 30*time.Second)
+	defer cancel()
+	var out []finding
+	add := func(ok bool, what, why, next string) {
+		if ok {
+			why, next = "", ""
+		}
+		out = append(out, finding{ok, what, why, next})
+	}
+	rep, err := supervisor.Call(ctx, r, supervisor.Request{Verb: supervisor.VerbStatus})
+	running := err == nil
+	add(running, "the supervisor runs", fmt.Sprint(err), "skerry up"+e.dirFlag())
+	if running {
+		out = append(out, examinePrograms(e, rep.Status)...)
+	}
+	out = append(out, examineMachine(e, r, rep.Status)...)
+	if running {
+		out = append(out, examineRegion(ctx, e, r, rep.Status)...)
+	}
+	return out
+}
+
+func examinePrograms(e *env, st *supervisor.Status) []finding {
+	var down []string
+	for _, p := range st.Programs {
+		switch {
+		case p.State == supervisor.Held:
+			down = append(down, p.Name+" is held down by a fault")
+		case p.State != supervisor.Running:
+			down = append(down, p.Name+" is not running: "+p.LastExit)
+		}
+	}
+	out := []finding{{OK: len(down) == 0, What: "every program runs", Why: strings.Join(down, "; ")}}
+	if len(down) > 0 {
+		out[0].Next = "skerry logs NODE" + e.dirFlag()
+	}
+	var broken []string
+	for _, f := range st.Faults {
+		broken = append(broken, f.String())
+	}
+	f := finding{OK: len(broken) == 0, What: "nothing is broken on purpose", Why: strings.Join(broken, "; ")}
+	if !f.OK {
+		f.Next = "skerry heal" + e.dirFlag()
+	}
+	out = append(out, f)
+	var silent []string
+	for _, z := range st.Zones {
+		if !z.API {
+			silent = append(silent, z.Name+": "+z.Problem)
+		}
+	}
+	return append(out, finding{OK: len(silent) == 0, What: "every zone serves", Why: strings.Join(silent, "; ")})
+}
+
+// examineMachine looks for what should not be on this machine.
+func examineMachine(e *env, r *lab.Region, st *supervisor.Status) []finding {
+	var out []finding
+	known := map[int]bool{}
+	names := map[string]bool{r.Namespace("wire"): true}
+	for _, h := range r.Plan() {
+		names[r.Namespace(h.Name)] = true
+	}
+	if st != nil {
+		known[st.PID] = true
+		for _, p := range st.Programs {
+			known[p.PID] = true
+		}
+	}
+	var strays []string
+	for _, p := range remains.Processes(r) {
+		// Guests and what an agent started belong to a running region; whether
+		// each guest should be there is the region's to say.
+		if known[p.PID] || st != nil && (p.Class == remains.Guest || p.Class == remains.Inside) {
+			continue
+		}
+		strays = append(strays, p.String())
+	}
+	if st == nil || r.Hypervisor != lab.QEMU {
+		names = map[string]bool{}
+	}
+	for _, n := range remains.Namespaces(r) {
+		if !names[n] {
+			strays = append(strays, "namespace "+n)
+		}
+		delete(names, n)
+	}
+	for n := range names {
+		strays = append(strays, "namespace "+n+" is missing")
+	}
+	if st != nil && r.Hypervisor == lab.QEMU {
+		links, err := supervisor.Wire(r).Strays()
+		if err != nil {
+			strays = append(strays, err.Error())
+		}
+		for _, l := range links {
+			strays = append(strays, "link "+l)
+		}
+	}
+	if st == nil {
+		for _, m := range remains.Mounts(r) {
+			strays = append(strays, "mount "+m)
+		}
+		if exists(r.Run()) {
+			strays = append(strays, "run directory "+r.Run())
+		}
+	}
+	f := finding{OK: len(strays) == 0, What: "nothing of the region is on this machine that should not be", Why: strings.Join(strays, "; ")}
+	if !f.OK {
+		f.Next = "skerry down" + e.dirFlag()
+	}
+	out = append(out, f)
+
+	var sf unix.Statfs_t
+	if err := unix.Statfs(r.Dir(), &sf); err == nil {
+		left := uint64(sf.Bavail) * uint64(sf.Bsize)
+		f := finding{OK: left >= lowDiskBytes, What: fmt.Sprintf("the disk of %s has room", r.Dir())}
+		if !f.OK {
+			f.Why, f.Next = fmt.Sprintf("%d MiB are free", left>>20), "make room on the disk, or terminate instances"
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// examineRegion compares what the region wants with what its nodes hold.
+func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.Status) []finding {
+	op, err := operator.Connect(r)
+	if err != nil {
+		return []finding{{What: "the bus takes the operator", Why: err.Error(), Next: "skerry status" + e.dirFlag()}}
+	}
+	defer op.Close()
+	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	state, err := op.Status(short)
+	cancel()
+	if err != nil {
+		return []finding{{What: "a voter answers", Why: err.Error(), Next: "skerry status" + e.dirFlag()}}
+	}
+	out := []finding{
+		{OK: state.Leader != "", What: "the region has a leader", Why: unless(state.Leader != "", "no majority of voters can meet")},
+	}
+	var late []string
+	for _, n := range state.Nodes {
+		if !n.Ready {
+			late = append(late, n.Host+"/"+n.Kind+" is not ready")
+		}
+		for _, c := range n.Conditions {
+			late = append(late, n.Host+"/"+n.Kind+": "+c)
+		}
+	}
+	out = append(out, finding{OK: len(late) == 0, What: "every node is ready and has nothing to complain of", Why: strings.Join(late, "; ")})
+
+	var wrong []string
+	for _, p := range r.Programs() {
+		if p.Kind != config.Compute || held(st, p.Name()) {
+			continue
+		}
+		ds, err := compare(ctx, op, p)
+		if err != nil {
+			ds = []string{err.Error()}
+		}
+		for _, d := range ds {
+			wrong = append(wrong, p.Name()+": "+d)
+		}
+	}
+	return append(out, finding{OK: len(wrong) == 0, What: "every compute node holds what the region wants and nothing else", Why: strings.Join(wrong, "; ")})
+}
+
+// compare lists what one node holds and should not, and the other way round. A
+// difference is looked at again before it counts: work may be under way.
+func compare(ctx context.Context, op *operator.Client, p lab.Program) ([]string, error) {
+	var last []string
+	for try := 0; ; try++ {
+		short, cancel := context.WithTimeout(ctx, 3*time.Second)
+		want, err := op.Wanted(short, p.Host.Name, p.Kind)
+		if err != nil {
+			cancel()
+			return nil, fmt.Errorf("what it should hold is not known: %w", err)
+		}
+		have, err := op.Have(short, p.Host.AZ, p.Host.Name, p.Kind)
+		cancel()
+		if err != nil {
+			return nil, fmt.Errorf("it does not say what it holds: %w", err)
+		}
+		held := map[string]string{}
+		for _, o := range have.Objects {
+			held[o.Kind+" "+o.ID] = o.State
+		}
+		last = differences(want, held, have.Orphans)
+		if len(last) == 0 || try == 4 {
+			return last, nil
+		}
+		select {
+		case <-ctx.Done():
+			return last, nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// differences are sentences about what is missing and what is too much.
+func differences(want map[string]bool, have map[string]string, orphans []string) []string {
+	var out []string
+	for _, k := range sortedKeys(want) {
+		if _, ok := have[k]; !ok {
+			out = append(out, k+" is wanted and not there")
+		}
+	}
+	for _, k := range sortedKeys(have) {
+		if !want[k] {
+			out = append(out, k+" is there ("+have[k]+") and not wanted")
+		}
+	}
+	for _, o := range orphans {
+		out = append(out, o+" is an orphan")
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func unless(ok bool, why string) string {
+	if ok {
+		return ""
+	}
+	return why
+}
