@@ -1,0 +1,299 @@
+// Package node is what the three kinds of nodes share: joining the region,
+// heartbeats, and holding the specs that say what the node must be.
+//
+//	start ─▶ JoinNode ─▶ sk.spec.get ─▶ set with manifest ─▶ disk ─▶ Keeper.Want
+//	                        ▲                                          │
+//	                        └── poke (sk.spec.…node.…), or a period    └▶ Pass
+//
+// Without a complete set a node adopts what it has and touches nothing. A set
+// older than the one held is dropped.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"skerry/events"
+	"skerry/events/bus"
+	"skerry/internal/reconcile"
+)
+
+// Keeper makes a node what its specs say.
+type Keeper interface {
+	// Want gives the keeper the newest complete set.
+	Want(events.SpecSet)
+	// Pass makes it so, as far as it can now.
+	Pass(context.Context) error
+	// Have is what the node holds, and what nothing explains.
+	Have() ([]events.Object, []string)
+	// Conditions are faults of the machine that operators should know.
+	Conditions() []string
+}
+
+// Options say who a node is.
+type Options struct {
+	Region   string
+	Zone     events.Zone
+	Host     events.HostID
+	Kind     string
+	Address  string
+	Capacity events.Capacity
+	Accel    string
+	Data     string // directory where the set is kept; empty keeps it in memory only
+	Bus      *bus.Client
+	Log      *slog.Logger
+	Period   time.Duration // between passes without a poke; 0 means 5s
+}
+
+// Node is one node of a region.
+type Node struct {
+	o    Options
+	boot string
+	keep Keeper
+	loop *reconcile.Loop
+	sync *reconcile.Loop
+
+	mu     sync.Mutex
+	set    events.SpecSet
+	synced bool
+	floor  uint64 // event number that the next set must have reached
+	passes atomic.Uint64
+	joined atomic.Bool
+}
+
+// New makes a node; SetKeeper must be called before Run.
+func New(o Options) *Node {
+	if o.Period == 0 {
+		o.Period = 5 * time.Second
+	}
+	var b [8]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	n := &Node{o: o, boot: hex.EncodeToString(b[:])}
+	n.loop = reconcile.New("keep", o.Period, o.Log, n.pass)
+	n.sync = reconcile.New("specs", o.Period, o.Log, n.fetch)
+	return n
+}
+
+// SetKeeper gives the node its keeper.
+func (n *Node) SetKeeper(k Keeper) { n.keep = k }
+
+// Poke asks for a pass soon.
+func (n *Node) Poke() { n.loop.Poke() }
+
+// reportFor bounds one report: what did not get through is reported again.
+const reportFor = 5 * time.Second
+
+// Report sends a command of this node.
+func (n *Node) Report(ctx context.Context, c events.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, reportFor)
+	defer cancel()
+	_, err := n.o.Bus.NodeCommand(ctx, n.o.Host, bus.NewStamp("node:"+string(n.o.Host)+"/"+n.o.Kind), c)
+	return err
+}
+
+// Run keeps the node until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.load(); err != nil {
+		return err
+	}
+	conn := n.o.Bus.Conn()
+	poked, err := conn.Subscribe(fmt.Sprintf("sk.spec.%s.node.%s.%s.>", n.o.Region, n.o.Host, n.o.Kind), n.poked)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	defer poked.Unsubscribe()
+	svc, err := n.serve(conn)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	defer svc.Stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { n.heartbeats(ctx) })
+	wg.Go(func() { n.sync.Run(ctx) })
+	wg.Go(func() { n.loop.Run(ctx) })
+	wg.Wait()
+	return nil
+}
+
+func (n *Node) serve(conn *nats.Conn) (micro.Service, error) {
+	s, err := micro.AddService(conn, micro.Config{Name: "skerry-" + n.o.Kind + "-node", Version: "0.1.0",
+		Description: "The " + n.o.Kind + " node of host " + string(n.o.Host) + ".", Metadata: map[string]string{"az": string(n.o.Zone), "host": string(n.o.Host)}})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.AddEndpoint("have", micro.HandlerFunc(func(r micro.Request) {
+		objects, orphans := n.keep.Have()
+		n.mu.Lock()
+		have := events.Have{Host: n.o.Host, Kind: n.o.Kind, N: n.set.Manifest.N, Objects: objects, Orphans: orphans}
+		n.mu.Unlock()
+		r.RespondJSON(have)
+	}), micro.WithEndpointSubject(n.Subject("have")), micro.WithEndpointQueueGroupDisabled())
+}
+
+// Subject is one of the node's own subjects.
+func (n *Node) Subject(what string) string {
+	return events.NodeSubject(n.o.Region, n.o.Zone, n.o.Host, n.o.Kind, what)
+}
+
+func (n *Node) poked(m *nats.Msg) {
+	var s events.Spec
+	if err := json.Unmarshal(m.Data, &s); err != nil {
+		n.o.Log.Warn("node: a poke cannot be read", "subject", m.Subject, "err", err)
+		return
+	}
+	n.o.Log.Debug("poke", "kind", s.Kind, "id", s.ID, "n", s.N, "request", s.Request)
+	n.mu.Lock()
+	n.floor = max(n.floor, s.N)
+	n.mu.Unlock()
+	n.sync.Poke()
+}
+
+func (n *Node) pass(ctx context.Context) error {
+	n.passes.Add(1)
+	return n.keep.Pass(ctx)
+}
+
+// fetchFor bounds one attempt to get the set; the loop tries again.
+const fetchFor = 10 * time.Second
+
+// fetch joins the region if need be and gets the complete set.
+func (n *Node) fetch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchFor)
+	defer cancel()
+	if !n.joined.Load() {
+		_, err := n.o.Bus.NodeCommand(ctx, n.o.Host, bus.NewStamp("node:"+string(n.o.Host)+"/"+n.o.Kind), events.JoinNode{
+			Host: n.o.Host, Kind: n.o.Kind, Zone: n.o.Zone, Boot: n.boot, Address: n.o.Address, Capacity: n.o.Capacity, Accel: n.o.Accel})
+		if err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+		n.joined.Store(true)
+		n.o.Log.Info("joined", "boot", n.boot, "vcpus", n.o.Capacity.VCPUs, "memoryMiB", n.o.Capacity.MemoryMiB, "accel", n.o.Accel)
+	}
+	n.mu.Lock()
+	floor := max(n.floor, n.set.Manifest.N)
+	n.mu.Unlock()
+	var set events.SpecSet
+	if err := n.o.Bus.AskSubject(ctx, events.SpecGetSubject(n.o.Region, n.o.Host, n.o.Kind), events.SpecGet{AtLeast: floor}, &set); err != nil {
+		return err
+	}
+	return n.take(set)
+}
+
+// take holds a set that is whole and not older than the one held.
+func (n *Node) take(set events.SpecSet) error {
+	if set.Manifest.Count != len(set.Specs) || set.Manifest.Digest != events.Digest(set.Specs) {
+		return fmt.Errorf("the set at event %d is not whole: %d specs of %d", set.Manifest.N, len(set.Specs), set.Manifest.Count)
+	}
+	n.mu.Lock()
+	if set.Manifest.N < n.set.Manifest.N {
+		n.mu.Unlock()
+		return nil
+	}
+	same := n.synced && set.Manifest.Digest == n.set.Manifest.Digest
+	n.mu.Unlock()
+	if !same {
+		if err := n.store(set); err != nil {
+			return err
+		}
+	}
+	n.mu.Lock()
+	n.set, n.synced = set, true
+	n.mu.Unlock()
+	if !same {
+		n.keep.Want(set)
+		n.loop.Poke()
+	}
+	return nil
+}
+
+func (n *Node) path() string { return filepath.Join(n.o.Data, "specs.json") }
+
+// store writes the set beside the old one and renames it.
+func (n *Node) store(set events.SpecSet) error {
+	if n.o.Data == "" {
+		return nil
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		return fmt.Errorf("node: specs: %w", err)
+	}
+	tmp := n.path() + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("node: specs: %w", err)
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(tmp, n.path())
+	}
+	if err != nil {
+		return fmt.Errorf("node: specs: %w", err)
+	}
+	return nil
+}
+
+// load reads the set held before a restart. A set that cannot be read counts as
+// none: the node adopts and waits for the region.
+func (n *Node) load() error {
+	if n.o.Data == "" {
+		return nil
+	}
+	if err := os.MkdirAll(n.o.Data, 0o700); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	b, err := os.ReadFile(n.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("node: specs: %w", err)
+	}
+	var set events.SpecSet
+	if err := json.Unmarshal(b, &set); err != nil || set.Manifest.Digest != events.Digest(set.Specs) {
+		n.o.Log.Warn("node: the stored specs are damaged and not used", "path", n.path(), "err", err)
+		return nil
+	}
+	n.set, n.synced = set, true
+	n.keep.Want(set)
+	return nil
+}
+
+// beat is the time between heartbeats.
+const beat = time.Second
+
+func (n *Node) heartbeats(ctx context.Context) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		if n.joined.Load() {
+			n.mu.Lock()
+			h := events.Heartbeat{Host: n.o.Host, Kind: n.o.Kind, Zone: n.o.Zone, Boot: n.boot, N: n.set.Manifest.N,
+				Digest: n.set.Manifest.Digest, Synced: n.synced, Passes: n.passes.Load(), Conditions: n.keep.Conditions(), Sent: time.Now().UTC()}
+			n.mu.Unlock()
+			if b, err := json.Marshal(h); err == nil && n.o.Bus.Conn().IsConnected() {
+				if err := n.o.Bus.Conn().Publish(n.Subject("heartbeat"), b); err != nil {
+					n.o.Log.Debug("node: heartbeat", "err", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

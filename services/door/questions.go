@@ -1,0 +1,172 @@
+package door
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"skerry/events"
+	"skerry/events/bus"
+)
+
+func (d *Door) self(q events.VoterQuery) events.VoterStatus {
+	if q.ClockOnly {
+		return events.VoterStatus{AZ: d.Voter.AZ(), Clock: d.Voter.Now()}
+	}
+	v := d.Voter.View()
+	out := events.VoterStatus{AZ: d.Voter.AZ(), Leader: d.Voter.Leader(), State: d.Voter.Raft().State().String(), N: v.Meta.N, Index: v.Meta.Index,
+		Digest: v.Digest(), LastEvent: v.Meta.Time, Clock: d.Voter.Now()}
+	if d.Voter.Leading() {
+		out.Kept = d.Outbox.Kept()
+	}
+	for _, s := range d.Voter.Raft().GetConfiguration().Configuration().Servers {
+		out.Voters = append(out.Voters, string(s.ID))
+	}
+	return out
+}
+
+// maxHistory bounds one answer of the history.
+const maxHistory = 1024
+
+func (d *Door) questions() map[string]func(micro.Request) {
+	return map[string]func(micro.Request){
+		"history":  d.history,
+		"status":   func(r micro.Request) { answer(r, d.status(), nil) },
+		"instance": d.instance,
+		"accounts": func(r micro.Request) { answer(r, d.accounts(), nil) },
+		"specs":    d.specSet,
+	}
+}
+
+func (d *Door) leaderQuestions() map[string]func(micro.Request) {
+	return map[string]func(micro.Request){
+		"readindex": func(r micro.Request) {
+			n, err := d.Voter.ReadIndex()
+			answer(r, events.ReadIndex{N: n}, err)
+		},
+		"scheduling": func(r micro.Request) {
+			if !d.Voter.Leading() {
+				again(r)
+				return
+			}
+			answer(r, d.scheduling(), nil)
+		},
+		"voter": func(r micro.Request) { answer(r, d.self(events.VoterQuery{}), nil) },
+	}
+}
+
+func (d *Door) history(r micro.Request) {
+	var q bus.HistoryQuery
+	if err := decode(r, &q); err != nil {
+		answer(r, nil, err)
+		return
+	}
+	if q.Limit <= 0 || q.Limit > maxHistory {
+		q.Limit = maxHistory
+	}
+	records, err := d.Voter.History().Range(max(q.First, 1), q.Limit)
+	answer(r, bus.HistoryAnswer{N: d.Voter.View().Meta.N, Records: records}, err)
+}
+
+func (d *Door) status() events.Status {
+	v := d.Voter.View()
+	s := events.Status{Region: v.Meta.Region, ID: v.Meta.ID, Level: v.Meta.Level, N: v.Meta.N, Leader: d.Voter.Leader(), AnswerBy: d.Voter.AZ(), Counts: map[string]int{}}
+	for _, m := range d.Voter.Raft().GetConfiguration().Configuration().Servers {
+		s.Voters = append(s.Voters, string(m.ID))
+	}
+	for _, z := range v.Zones.All() {
+		s.Zones = append(s.Zones, events.ZoneStatus{Zone: z.Zone, Impaired: z.Impaired})
+	}
+	for _, n := range v.Nodes.All() {
+		row := events.NodeStatus{Host: n.Host, Kind: n.Kind, Zone: n.Zone, Ready: !n.Lost, Accel: n.Accel, Capacity: n.Capacity, Since: n.Since}
+		if h, ok := v.Hosts.Get(string(n.Host)); ok && n.Kind == "compute" {
+			row.Used, row.Guests, row.Drained = h.Used, h.Count, h.Drained
+		}
+		s.Nodes = append(s.Nodes, row)
+	}
+	for _, i := range v.Instances.All() {
+		s.Counts[i.State]++
+	}
+	return s
+}
+
+func (d *Door) instance(r micro.Request) {
+	var q events.InstanceQuery
+	if err := decode(r, &q); err != nil {
+		answer(r, nil, err)
+		return
+	}
+	v := d.Voter.View()
+	i, ok := v.Instances.Get(string(q.Instance))
+	if !ok {
+		answer(r, nil, events.Faultf("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", q.Instance))
+		return
+	}
+	out := events.InstanceStatus{Instance: i.ID, Account: i.Account, Type: i.Shape.Type, State: i.State, Reason: i.Reason, Zone: i.Zone,
+		Host: i.Host, Launched: i.At, Why: i.Why, Tags: v.TagsOf(string(i.ID))}
+	if n, ok := v.Compute(i.Host); ok && i.Live() {
+		out.Impaired = n.Lost
+	}
+	answer(r, out, nil)
+}
+
+func (d *Door) accounts() []events.AccountKeys {
+	out := []events.AccountKeys{}
+	for _, a := range d.Voter.View().Accounts.All() {
+		out = append(out, events.AccountKeys{AccountID: a.ID, Name: a.Name, AccessKeyID: a.AccessKey, SecretAccessKey: d.Key.Secret(a.AccessKey), Created: a.At})
+	}
+	return out
+}
+
+// specSet shows a node's specs to operators, without user data.
+func (d *Door) specSet(r micro.Request) {
+	var q events.NodeKey
+	if err := decode(r, &q); err != nil {
+		answer(r, nil, err)
+		return
+	}
+	answer(r, d.want(q), nil)
+}
+
+func (d *Door) want(q events.NodeKey) events.Want {
+	v := d.Voter.View()
+	out := events.Want{N: v.Meta.N, Objects: []events.Object{}}
+	if q.Kind != "compute" {
+		return out
+	}
+	for i := range v.InstancesOn(q.Host) {
+		out.Objects = append(out.Objects, events.Object{Kind: string(events.SpecInstance), ID: string(i.ID), State: i.State})
+	}
+	return out
+}
+
+// maxUnplaced bounds the instances of one scheduling answer.
+const maxUnplaced = 500
+
+func (d *Door) scheduling() events.Scheduling {
+	v := d.Voter.View()
+	out := events.Scheduling{N: v.Meta.N}
+	for _, h := range v.Hosts.All() {
+		row := events.HostFree{Host: h.Host, Zone: h.Zone}
+		if n, ok := v.Compute(h.Host); ok {
+			row.Capacity = n.Capacity
+			switch {
+			case n.Lost:
+				row.Closed = "lost since " + n.Since.UTC().Format(time.RFC3339)
+			case h.Drained:
+				row.Closed = "drained"
+			}
+		}
+		row.Free, _ = v.Free(h)
+		out.Hosts = append(out.Hosts, row)
+	}
+	for _, z := range v.Zones.All() {
+		for i := range v.Unplaced(z.Zone) {
+			if len(out.Unplaced) == maxUnplaced {
+				return out
+			}
+			out.Unplaced = append(out.Unplaced, events.Waiting{Instance: i.ID, Zone: i.Zone, Need: i.Need})
+		}
+	}
+	return out
+}
