@@ -36,6 +36,14 @@ func (p *Pending) unknownKey() error {
 	return events.Faultf("AuthFailure", notValid)
 }
 
+func (p *Pending) noTokens() error {
+	code := "AuthFailure"
+	if p.Service == "sts" {
+		code = "InvalidClientTokenId"
+	}
+	return events.Faultf(code, "This region issues no session tokens: unset AWS_SESSION_TOKEN (aws_session_token) and sign with the access key alone.")
+}
+
 func (p *Pending) badSignature() error {
 	if p.Service == "sts" {
 		return events.Faultf("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")

@@ -106,7 +106,7 @@ func (v *Verifier) Open(r *http.Request) (*Pending, error) {
 		return nil, p.denied("Credential should be scoped to one of the services %s, not '%s'.", strings.Join(v.Services, ", "), shown(p.Service))
 	}
 	if parts[2] != v.Region {
-		return nil, p.denied("Credential should be scoped to a valid region: this is '%s', the request was signed for '%s'.", v.Region, shown(parts[2]))
+		return nil, p.denied("Credential should be scoped to a valid region, not '%s': set the client's region to '%s'.", shown(parts[2]), v.Region)
 	}
 	if err := p.checkDate(r.Header, parts[1]); err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (v *Verifier) Open(r *http.Request) (*Pending, error) {
 		return nil, err
 	}
 	if token := r.Header.Get("X-Amz-Security-Token") + params.Get("X-Amz-Security-Token"); token != "" {
-		return nil, p.denied("This region issues no session tokens: unset AWS_SESSION_TOKEN (aws_session_token) and sign with the access key alone.")
+		return nil, p.noTokens()
 	}
 	secret, account, ok := v.Keys.Secret(p.AccessKey)
 	if !ok || secret == "" {
