@@ -93,6 +93,9 @@ func (d *Door) Serve(ctx context.Context) error {
 			return fmt.Errorf("door: %s: %w", what, err)
 		}
 	}
+	if err := k.serve(s, "history-self", events.QuerySubject(d.Region, "history."+d.Voter.AZ()), "", d.history); err != nil {
+		return fmt.Errorf("door: %w", err)
+	}
 	own := events.QuerySubject(d.Region, "voter."+d.Voter.AZ())
 	if err := k.serve(s, "voter-self", own, "", func(r micro.Request) {
 		var q events.VoterQuery

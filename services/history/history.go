@@ -7,6 +7,7 @@
 package history
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -174,6 +175,41 @@ func (s *Store) Missing(upTo uint64) (uint64, bool, error) {
 		next++
 	}
 	return next, next < upTo, it.Error()
+}
+
+// Fill adds records that a peer holds. Each must hash to what it claims, and
+// continue the one before, so that a hole can only be filled with the truth.
+func (s *Store) Fill(records []events.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer b.Close()
+	for i, r := range records {
+		enc := r.Encode()
+		if sum := sha256.Sum256(enc); sum != r.Hash {
+			return fmt.Errorf("history: event %d from a peer does not have the hash it claims", r.N)
+		}
+		if i > 0 && (r.N != records[i-1].N+1 || r.Prev != records[i-1].Hash) {
+			return fmt.Errorf("history: event %d from a peer does not continue event %d", r.N, records[i-1].N)
+		}
+		old, err := s.get(r.N)
+		switch {
+		case err == nil && old.Hash != r.Hash:
+			return &DivergedError{N: r.N, Stored: old, Made: r}
+		case err != nil && !errors.Is(err, ErrMissing):
+			return err
+		}
+		if err := b.Set(key(r.N), enc, nil); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+	}
+	if next, err := s.get(records[len(records)-1].N + 1); err == nil && next.Prev != records[len(records)-1].Hash {
+		return fmt.Errorf("history: event %d from a peer does not lead to event %d as held here", next.N-1, next.N)
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return nil
 }
 
 // Flush makes everything held durable.
