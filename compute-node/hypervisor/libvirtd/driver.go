@@ -193,6 +193,9 @@ func (d *driver) Start(ctx context.Context, def hypervisor.Domain) error {
 		}
 		if dom != nil {
 			up, err := alive(dom)
+			if err == nil && up && d.process(def.ID) == "" {
+				up, err = ending(dom)
+			}
 			var b boot
 			if err == nil && up {
 				b, err = metadata(dom)
@@ -241,9 +244,9 @@ func (d *driver) Shutdown(ctx context.Context, id string) error {
 	})
 }
 
-// destroyed is how long a domain may still be listed as running after libvirt
-// said that it is not.
-const destroyed = 2 * time.Second
+// noticed is how long a domain may still be listed as running after its
+// process ended, or after libvirt itself said that it is not running.
+const noticed = 2 * time.Second
 
 // Destroy implements hypervisor.Driver.
 func (d *driver) Destroy(ctx context.Context, id string) error {
@@ -252,16 +255,22 @@ func (d *driver) Destroy(ctx context.Context, id string) error {
 		if !is(err, libvirt.ERR_OPERATION_INVALID) && !is(err, libvirt.ERR_NO_DOMAIN) {
 			return err
 		}
-		for end := time.Now().Add(destroyed); ; time.Sleep(20 * time.Millisecond) {
-			up, e := alive(dom)
-			if e != nil || !up {
-				return e
-			}
-			if time.Now().After(end) {
-				return err
-			}
+		if up, e := ending(dom); e != nil || !up {
+			return e
 		}
+		return err
 	})
+}
+
+// ending waits until libvirt has seen the end of a domain that has none of its
+// process left, and says whether it still lists it as running.
+func ending(dom *libvirt.Domain) (bool, error) {
+	for end := time.Now().Add(noticed); ; time.Sleep(20 * time.Millisecond) {
+		up, err := alive(dom)
+		if err != nil || !up || time.Now().After(end) {
+			return up, err
+		}
+	}
 }
 
 // Remove implements hypervisor.Driver.
@@ -363,7 +372,8 @@ func (d *driver) status(dom *libvirt.Domain) (hypervisor.Status, error) {
 	return s, nil
 }
 
-// process names the QEMU process of a domain: pid and start time.
+// process names the QEMU process of a domain, pid and start time, "" when it
+// ended.
 func (d *driver) process(id string) string {
 	b, err := os.ReadFile(filepath.Join(d.cfg.Root, "run/qemu", id+".pid"))
 	if err != nil {

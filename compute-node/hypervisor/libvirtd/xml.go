@@ -143,11 +143,11 @@ func consoleOf(s string) (string, error) {
 }
 
 // startTime is field 22 of /proc/pid/stat: with the pid it names a process for
-// as long as the machine is up.
+// as long as the machine is up. A zombie has none.
 func startTime(stat string) string {
 	_, rest, ok := strings.Cut(stat, ") ")
 	f := strings.Fields(rest)
-	if !ok || len(f) < 20 {
+	if !ok || len(f) < 20 || f[0] == "Z" {
 		return ""
 	}
 	if _, err := strconv.ParseUint(f[19], 10, 64); err != nil {
