@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -217,19 +218,27 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 	}
 	out = append(out, finding{OK: len(late) == 0, What: "every node is ready and has nothing to complain of", Why: strings.Join(late, "; ")})
 
+	var mu sync.Mutex
+	var wg sync.WaitGroup
 	var wrong []string
 	for _, p := range r.Programs() {
 		if p.Kind != config.Compute || held(st, p.Name()) {
 			continue
 		}
-		ds, err := compare(ctx, op, p)
-		if err != nil {
-			ds = []string{err.Error()}
-		}
-		for _, d := range ds {
-			wrong = append(wrong, p.Name()+": "+d)
-		}
+		wg.Go(func() {
+			ds, err := compare(ctx, op, p)
+			if err != nil {
+				ds = []string{err.Error()}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, d := range ds {
+				wrong = append(wrong, p.Name()+": "+d)
+			}
+		})
 	}
+	wg.Wait()
+	slices.Sort(wrong)
 	return append(out, finding{OK: len(wrong) == 0, What: "every compute node holds what the region wants and nothing else", Why: strings.Join(wrong, "; ")})
 }
 

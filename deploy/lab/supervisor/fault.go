@@ -58,7 +58,10 @@ func (f Fault) check(r *lab.Region) error {
 	}
 	switch f.Kind {
 	case FaultAZ:
-		return errors.Join(need(1, "the name of a zone"), zone(first(f.Names)))
+		if err := need(1, "the name of a zone"); err != nil {
+			return err
+		}
+		return zone(f.Names[0])
 	case FaultHost:
 		if err := need(1, "the name of a host"); err != nil {
 			return err
@@ -181,11 +184,4 @@ func saveFaults(r *lab.Region, faults []Fault) error {
 		return fmt.Errorf("supervisor: %w", err)
 	}
 	return lab.WriteFile(r.Path("faults.json"), append(b, '\n'), 0o644)
-}
-
-func first(s []string) string {
-	if len(s) == 0 {
-		return ""
-	}
-	return s[0]
 }

@@ -27,7 +27,7 @@ const (
 // zone is one control plane as seen from outside.
 type zone struct {
 	name, api, bus string
-	namespace      string // empty: loopback
+	namespace      string // where clients stand; empty: this machine's own
 
 	mu      sync.Mutex
 	apiOK   bool
@@ -37,7 +37,7 @@ type zone struct {
 	conns   map[net.Conn]bool
 }
 
-// dial opens a connection inside the zone's namespace.
+// dial opens a connection from where clients stand.
 func (z *zone) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if z.namespace == "" {
 		var d net.Dialer
@@ -67,7 +67,9 @@ func newForwarder(r *lab.Region, log *slog.Logger) *forwarder {
 		}
 		z := &zone{name: h.AZ, api: r.API(h), bus: r.Bus(h), conns: map[net.Conn]bool{}}
 		if r.Hypervisor == lab.QEMU {
-			z.namespace = r.Namespace(h.Name)
+			// Clients stand on the wire, not in the zone: a zone that is cut off is
+			// cut off from them too.
+			z.namespace = r.Namespace("wire")
 		}
 		f.zones = append(f.zones, z)
 	}

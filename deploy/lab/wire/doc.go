@@ -13,8 +13,8 @@
 // by taking its port down, like a pulled cable; a direction between two zones
 // is cut by a routing rule that drops what comes from one zone's bridge for
 // the other zone's prefix. Nothing of it is visible in the machine's own
-// namespace, and nothing connects to it: a program outside reaches a host by
-// opening the socket inside the host's namespace (Do).
+// namespace, and nothing connects to it: a program outside reaches a host from
+// the wire's namespace (Do), where a cut holds for it as for everybody.
 //
 // All calls state what should be (Ensure, Cut) and may be repeated.
 package wire
