@@ -1,0 +1,18 @@
+// Command testreport runs every check of the repository and ends in one line
+// that counts them: vet, the tests of every package, and each fuzz target for a
+// few seconds.
+//
+//	go vet ./...                     one check
+//	go test -json  (all but deploy)  packages side by side
+//	go test -json  (deploy)          one package after another: they run whole
+//	                                 regions and need the processors
+//	go test -fuzz                    one target after another, within a budget
+//
+// A test that has subtests is counted by its subtests. A package that does not
+// build, or ends without a word, is one failure. Every skip is listed with its
+// reason above the last line, which stands alone:
+//
+//	N passed, N failed, N skipped
+//
+// The exit status is 0 only when nothing failed.
+package main
