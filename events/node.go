@@ -12,7 +12,6 @@ type Heartbeat struct {
 	N          uint64    `json:"n"`      // spec set the node holds
 	Digest     string    `json:"digest"` // of that set
 	Synced     bool      `json:"synced"` // the node holds a complete set
-	Passes     uint64    `json:"passes"` // reconcile passes so far
 	Conditions []string  `json:"conditions,omitempty"`
 	Sent       time.Time `json:"sent"`
 }

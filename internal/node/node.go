@@ -3,7 +3,7 @@
 //
 //	start ─▶ JoinNode ─▶ sk.spec.get ─▶ set with manifest ─▶ disk ─▶ Keeper.Want
 //	                        ▲                                          │
-//	                        └── poke (sk.spec.…node.…), or a period    └▶ Pass
+//	                        └── poke (sk.spec.…node.…), or a period    └▶ its own passes
 //
 // Without a complete set a node adopts what it has and touches nothing. A set
 // older than the one held is dropped.
@@ -36,10 +36,10 @@ import (
 type Keeper interface {
 	// Want gives the keeper the newest complete set.
 	Want(events.SpecSet)
-	// Pass makes it so, as far as it can now.
-	Pass(context.Context) error
+	// Run makes it so, again and again, until ctx ends.
+	Run(context.Context) error
 	// Have is what the node holds, and what nothing explains.
-	Have() ([]events.Object, []string)
+	Have(context.Context) (events.Have, error)
 	// Conditions are faults of the machine that operators should know.
 	Conditions() []string
 }
@@ -56,7 +56,7 @@ type Options struct {
 	Data     string // directory where the set is kept; empty keeps it in memory only
 	Bus      *bus.Client
 	Log      *slog.Logger
-	Period   time.Duration // between passes without a poke; 0 means 5s
+	Period   time.Duration // between looks at the specs without a poke; 0 means 5s
 }
 
 // Node is one node of a region.
@@ -64,14 +64,12 @@ type Node struct {
 	o    Options
 	boot string
 	keep Keeper
-	loop *reconcile.Loop
 	sync *reconcile.Loop
 
 	mu     sync.Mutex
 	set    events.SpecSet
 	synced bool
 	floor  uint64 // event number that the next set must have reached
-	passes atomic.Uint64
 	joined atomic.Bool
 }
 
@@ -83,16 +81,12 @@ func New(o Options) *Node {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, see crypto/rand
 	n := &Node{o: o, boot: hex.EncodeToString(b[:])}
-	n.loop = reconcile.New("keep", o.Period, o.Log, n.pass)
 	n.sync = reconcile.New("specs", o.Period, o.Log, n.fetch)
 	return n
 }
 
 // SetKeeper gives the node its keeper.
 func (n *Node) SetKeeper(k Keeper) { n.keep = k }
-
-// Poke asks for a pass soon.
-func (n *Node) Poke() { n.loop.Poke() }
 
 // reportFor bounds one report: what did not get through is reported again.
 const reportFor = 5 * time.Second
@@ -124,9 +118,9 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.heartbeats(ctx) })
 	wg.Go(func() { n.sync.Run(ctx) })
-	wg.Go(func() { n.loop.Run(ctx) })
+	err = n.keep.Run(ctx)
 	wg.Wait()
-	return nil
+	return err
 }
 
 func (n *Node) serve(conn *nats.Conn) (micro.Service, error) {
@@ -136,9 +130,15 @@ func (n *Node) serve(conn *nats.Conn) (micro.Service, error) {
 		return nil, err
 	}
 	return s, s.AddEndpoint("have", micro.HandlerFunc(func(r micro.Request) {
-		objects, orphans := n.keep.Have()
+		ctx, cancel := context.WithTimeout(context.Background(), reportFor)
+		defer cancel()
+		have, err := n.keep.Have(ctx)
+		if err != nil {
+			r.Error("500", err.Error(), nil)
+			return
+		}
 		n.mu.Lock()
-		have := events.Have{Host: n.o.Host, Kind: n.o.Kind, N: n.set.Manifest.N, Objects: objects, Orphans: orphans}
+		have.Host, have.Kind, have.N = n.o.Host, n.o.Kind, n.set.Manifest.N
 		n.mu.Unlock()
 		r.RespondJSON(have)
 	}), micro.WithEndpointSubject(n.Subject("have")), micro.WithEndpointQueueGroupDisabled())
@@ -160,11 +160,6 @@ func (n *Node) poked(m *nats.Msg) {
 	n.floor = max(n.floor, s.N)
 	n.mu.Unlock()
 	n.sync.Poke()
-}
-
-func (n *Node) pass(ctx context.Context) error {
-	n.passes.Add(1)
-	return n.keep.Pass(ctx)
 }
 
 // fetchFor bounds one attempt to get the set; the loop tries again.
@@ -215,7 +210,6 @@ func (n *Node) take(set events.SpecSet) error {
 	n.mu.Unlock()
 	if !same {
 		n.keep.Want(set)
-		n.loop.Poke()
 	}
 	return nil
 }
@@ -282,7 +276,7 @@ func (n *Node) heartbeats(ctx context.Context) {
 		if n.joined.Load() {
 			n.mu.Lock()
 			h := events.Heartbeat{Host: n.o.Host, Kind: n.o.Kind, Zone: n.o.Zone, Boot: n.boot, N: n.set.Manifest.N,
-				Digest: n.set.Manifest.Digest, Synced: n.synced, Passes: n.passes.Load(), Conditions: n.keep.Conditions(), Sent: time.Now().UTC()}
+				Digest: n.set.Manifest.Digest, Synced: n.synced, Conditions: n.keep.Conditions(), Sent: time.Now().UTC()}
 			n.mu.Unlock()
 			if b, err := json.Marshal(h); err == nil && n.o.Bus.Conn().IsConnected() {
 				if err := n.o.Bus.Conn().Publish(n.Subject("heartbeat"), b); err != nil {
