@@ -1,0 +1,128 @@
+package events
+
+import "time"
+
+// Questions that voters answer, and their answers.
+
+// VoterStatus is what one voter says of itself.
+type VoterStatus struct {
+	AZ        string    `json:"az"`
+	Leader    string    `json:"leader"` // az of the voter it follows
+	State     string    `json:"state"`  // Leader, Follower, Candidate
+	N         uint64    `json:"n"`
+	Index     uint64    `json:"index"`
+	Digest    string    `json:"digest"` // of the state at index
+	Kept      uint64    `json:"kept"`   // last event in the stream, while leading
+	LastEvent time.Time `json:"lastEvent"`
+	Clock     time.Time `json:"clock"`
+	Voters    []string  `json:"voters"`
+}
+
+// Status is the region at a glance.
+type Status struct {
+	Region   string         `json:"region"`
+	ID       string         `json:"id"`
+	Level    int            `json:"level"`
+	N        uint64         `json:"n"`
+	Leader   string         `json:"leader"`
+	AnswerBy string         `json:"answerBy"` // voter that answers
+	Voters   []string       `json:"voters"`
+	Zones    []ZoneStatus   `json:"zones"`
+	Nodes    []NodeStatus   `json:"nodes"`
+	Counts   map[string]int `json:"counts"` // instances by state
+}
+
+// ZoneStatus is one zone.
+type ZoneStatus struct {
+	Zone     Zone `json:"zone"`
+	Impaired bool `json:"impaired"`
+}
+
+// NodeStatus is one node.
+type NodeStatus struct {
+	Host     HostID    `json:"host"`
+	Kind     string    `json:"kind"`
+	Zone     Zone      `json:"zone"`
+	Ready    bool      `json:"ready"`
+	Drained  bool      `json:"drained,omitempty"`
+	Accel    string    `json:"accel,omitempty"`
+	Capacity Capacity  `json:"capacity,omitzero"`
+	Used     Need      `json:"used,omitzero"`
+	Guests   int       `json:"guests,omitempty"`
+	Since    time.Time `json:"since"`
+}
+
+// InstanceQuery names an instance.
+type InstanceQuery struct {
+	Instance InstanceID `json:"instance"`
+}
+
+// AccountKeys is an account with its keys, for operators.
+type AccountKeys struct {
+	AccountID       AccountID `json:"AccountId"`
+	Name            string    `json:"Name"`
+	AccessKeyID     string    `json:"AccessKeyId"`
+	SecretAccessKey string    `json:"SecretAccessKey,omitempty"`
+	Created         time.Time `json:"Created"`
+}
+
+// Want is what a node should hold, for doctor.
+type Want struct {
+	N       uint64   `json:"n"`
+	Objects []Object `json:"objects"`
+}
+
+// Scheduling is what the scheduler needs: hosts with what is free on them, and
+// the instances that wait.
+type Scheduling struct {
+	N        uint64     `json:"n"`
+	Hosts    []HostFree `json:"hosts"`
+	Unplaced []Waiting  `json:"unplaced"`
+}
+
+// HostFree is a host; Closed says why it takes nothing.
+type HostFree struct {
+	Host     HostID   `json:"host"`
+	Zone     Zone     `json:"zone"`
+	Free     Need     `json:"free"`
+	Capacity Capacity `json:"capacity"`
+	Closed   string   `json:"closed,omitempty"`
+}
+
+// Waiting is an instance without a host.
+type Waiting struct {
+	Instance InstanceID `json:"instance"`
+	Zone     Zone       `json:"zone"`
+	Need     Need       `json:"need"`
+}
+
+// ReadIndex is an event number that contains every acknowledged write.
+type ReadIndex struct {
+	N uint64 `json:"n"`
+}
+
+// SpecGet asks for a node's complete set, at AtLeast or later.
+type SpecGet struct {
+	AtLeast uint64 `json:"atLeast"`
+}
+
+// InstanceStatus is one instance with the reasons for its state and place.
+type InstanceStatus struct {
+	Instance InstanceID `json:"instance"`
+	Account  AccountID  `json:"account"`
+	Type     string     `json:"type"`
+	State    string     `json:"state"`
+	Reason   Reason     `json:"reason,omitzero"`
+	Zone     Zone       `json:"zone"`
+	Host     HostID     `json:"host,omitempty"`
+	Impaired bool       `json:"impaired"` // its host does not answer
+	Launched time.Time  `json:"launched"`
+	Why      *Why       `json:"why,omitempty"`
+	Tags     []Tag      `json:"tags,omitempty"`
+}
+
+// VoterQuery asks one voter of itself. The digest of a large state costs time:
+// a question about the clock leaves it out.
+type VoterQuery struct {
+	ClockOnly bool `json:"clockOnly,omitempty"`
+}
