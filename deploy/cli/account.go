@@ -20,7 +20,10 @@ type keys struct {
 	AccessKey string `json:"AccessKeyId"`
 	Secret    string `json:"SecretAccessKey"`
 	Name      string `json:"Name,omitempty"`
-	UserID    string `json:"UserId,omitempty"`
+}
+
+func keysOf(a events.AccountKeys) keys {
+	return keys{string(a.AccountID), a.AccessKeyID, a.SecretAccessKey, a.Name}
 }
 
 // adminName is the account that `up` makes and `env` uses.
@@ -51,7 +54,7 @@ func (c *accountCreateCmd) Run(e *env) error {
 
 type accountListCmd struct{}
 
-// Run lists the accounts, without secrets.
+// Run lists the accounts; their secrets are in the JSON only.
 func (accountListCmd) Run(e *env) error {
 	return e.operate(func(ctx context.Context, r *lab.Region, op *operator.Client) error {
 		as, err := op.Accounts(ctx)
@@ -60,12 +63,8 @@ func (accountListCmd) Run(e *env) error {
 		}
 		list, rows := []keys{}, [][]any{}
 		for _, a := range as {
-			secret, err := operator.Secret(r, a.AccessKey)
-			if err != nil {
-				return err
-			}
-			list = append(list, keys{a.ID, a.AccessKey, secret, a.Name, a.UserID})
-			rows = append(rows, []any{a.ID, a.Name, a.AccessKey})
+			list = append(list, keysOf(a))
+			rows = append(rows, []any{a.AccountID, a.Name, a.AccessKeyID})
 		}
 		return e.answer(list, func() { e.table([]any{"account", "name", "access key"}, rows) })
 	})
@@ -116,7 +115,7 @@ func createAccount(ctx context.Context, r *lab.Region, op *operator.Client, name
 		return keys{}, errors.New("the region said yes, but its answer names no account")
 	}
 	secret, err := operator.Secret(r, made.AccessKey)
-	return keys{string(made.ID), made.AccessKey, secret, made.Name, made.UserID}, err
+	return keys{string(made.ID), made.AccessKey, secret, made.Name}, err
 }
 
 // firstAccount answers the keys of the account that `env` uses, and makes it
@@ -133,8 +132,7 @@ func firstAccount(ctx context.Context, r *lab.Region) (keys, error) {
 	}
 	for _, a := range as {
 		if a.Name == adminName {
-			secret, err := operator.Secret(r, a.AccessKey)
-			return keys{a.ID, a.AccessKey, secret, a.Name, a.UserID}, err
+			return keysOf(a), nil
 		}
 	}
 	return createAccount(ctx, r, op, adminName)

@@ -15,6 +15,7 @@ import (
 	"skerry/deploy/lab/remains"
 	"skerry/deploy/lab/supervisor"
 	"skerry/deploy/operator"
+	"skerry/events"
 	"skerry/internal/config"
 )
 
@@ -27,6 +28,9 @@ type finding struct {
 	Why  string `json:"why,omitempty"`
 	Next string `json:"next,omitempty"`
 }
+
+// maxBehind is how many events a voter or the stream may lag while all is well.
+const maxBehind = 256
 
 // lowDiskBytes is the free space below which the doctor warns.
 const lowDiskBytes = 1 << 30
@@ -210,13 +214,27 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 	var late []string
 	for _, n := range state.Nodes {
 		if !n.Ready {
-			late = append(late, n.Host+"/"+n.Kind+" is not ready")
-		}
-		for _, c := range n.Conditions {
-			late = append(late, n.Host+"/"+n.Kind+": "+c)
+			late = append(late, fmt.Sprintf("%s/%s does not speak since %s", n.Host, n.Kind, n.Since.Format(time.TimeOnly)))
 		}
 	}
-	out = append(out, finding{OK: len(late) == 0, What: "every node is ready and has nothing to complain of", Why: strings.Join(late, "; ")})
+	out = append(out, finding{OK: len(late) == 0, What: "every node is ready", Why: strings.Join(late, "; ")})
+	var behind []string
+	for _, m := range state.Members {
+		switch {
+		case !m.Alive:
+			behind = append(behind, m.AZ+" does not answer")
+		case m.N+maxBehind < state.N:
+			behind = append(behind, fmt.Sprintf("%s has event %d of %d", m.AZ, m.N, state.N))
+		case m.Leader && m.Kept+maxBehind < state.N:
+			behind = append(behind, fmt.Sprintf("the stream has event %d of %d", m.Kept, state.N))
+		}
+	}
+	for _, z := range state.Zones {
+		if z.Impaired {
+			behind = append(behind, string(z.Zone)+" is impaired: none of its nodes speaks")
+		}
+	}
+	out = append(out, finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")})
 
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -258,11 +276,7 @@ func compare(ctx context.Context, op *operator.Client, p lab.Program) ([]string,
 		if err != nil {
 			return nil, fmt.Errorf("it does not say what it holds: %w", err)
 		}
-		held := map[string]string{}
-		for _, o := range have.Objects {
-			held[o.Kind+" "+o.ID] = o.State
-		}
-		last = differences(want, held, have.Orphans)
+		last = differences(want.Objects, have.Objects, have.Orphans)
 		if len(last) == 0 || try == 4 {
 			return last, nil
 		}
@@ -274,17 +288,28 @@ func compare(ctx context.Context, op *operator.Client, p lab.Program) ([]string,
 	}
 }
 
+// gone are the states of an instance that no host holds any more.
+var gone = []string{"terminated"}
+
 // differences are sentences about what is missing and what is too much.
-func differences(want map[string]bool, have map[string]string, orphans []string) []string {
+func differences(want, have []events.Object, orphans []string) []string {
+	name := func(o events.Object) string { return o.Kind + " " + o.ID }
+	wanted, held := map[string]bool{}, map[string]bool{}
+	for _, o := range want {
+		wanted[name(o)] = true
+	}
+	for _, o := range have {
+		held[name(o)] = true
+	}
 	var out []string
-	for _, k := range sortedKeys(want) {
-		if _, ok := have[k]; !ok {
-			out = append(out, k+" is wanted and not there")
+	for _, o := range want {
+		if !held[name(o)] && !slices.Contains(gone, o.State) {
+			out = append(out, name(o)+" is wanted ("+o.State+") and not there")
 		}
 	}
-	for _, k := range sortedKeys(have) {
-		if !want[k] {
-			out = append(out, k+" is there ("+have[k]+") and not wanted")
+	for _, o := range have {
+		if !wanted[name(o)] {
+			out = append(out, name(o)+" is there ("+o.State+") and not wanted")
 		}
 	}
 	for _, o := range orphans {

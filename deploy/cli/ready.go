@@ -86,7 +86,7 @@ func progress(ctx context.Context, r *lab.Region, op **operator.Client) (string,
 	ready := map[string]bool{}
 	for _, n := range rs.Nodes {
 		if n.Ready {
-			ready[n.Host+"/"+n.Kind] = true
+			ready[string(n.Host)+"/"+n.Kind] = true
 		}
 	}
 	want := 0

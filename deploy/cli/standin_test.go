@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"skerry/deploy/lab"
-	"skerry/deploy/operator"
+	"skerry/events"
 	"skerry/internal/config"
 )
 
@@ -98,13 +98,13 @@ func standInServices(ctx context.Context, c *config.Config) error {
 	n, _ := strconv.Atoi(port)
 	o := &server.Options{Host: host, Port: n, NoSigs: true, NoLog: true,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, TLSTimeout: 2}
-	nodes := []operator.Node{}
+	nodes := []events.NodeStatus{}
 	var own string
 	for _, u := range c.Services.Users {
 		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: u.Nkey})
 		switch u.Kind {
 		case config.Compute, config.Network, config.Storage:
-			nodes = append(nodes, operator.Node{Host: u.Host, Kind: u.Kind, Zone: u.AZ, Ready: true})
+			nodes = append(nodes, events.NodeStatus{Host: events.HostID(u.Host), Kind: u.Kind, Zone: events.Zone(u.AZ), Ready: true})
 		}
 		if u.Kind == config.Services && u.Host == c.Host {
 			own = u.Nkey
@@ -133,9 +133,9 @@ func standInServices(ctx context.Context, c *config.Config) error {
 		b, _ := json.Marshal(v)
 		nc.Subscribe("sk.query."+c.Region+"."+what, func(m *nats.Msg) { m.Respond(b) })
 	}
-	answer("status", operator.Status{Region: c.Region, N: 7, Leader: c.AZ, Nodes: nodes,
-		Voters: []operator.Voter{{Zone: c.AZ, Leader: true, Alive: true, N: 7}}})
-	answer("accounts", []operator.Account{{ID: "123456789012", Name: adminName, AccessKey: "AKIASTANDIN000000000"}})
+	answer("status", events.Status{Region: c.Region, N: 7, Leader: c.AZ, Nodes: nodes, Voters: []string{c.AZ}})
+	answer("voter."+c.AZ, events.VoterStatus{AZ: c.AZ, Leader: c.AZ, N: 7, Kept: 7})
+	answer("accounts", []events.AccountKeys{{AccountID: "123456789012", Name: adminName, AccessKeyID: "AKIASTANDIN000000000", SecretAccessKey: "s3cr3t/+='$x"}})
 	l, err := net.Listen("tcp", c.Services.API)
 	if err != nil {
 		return err

@@ -1,9 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"skerry/deploy/lab"
 	"skerry/deploy/lab/supervisor"
 	"skerry/deploy/operator"
+	"skerry/events"
+	"skerry/internal/config"
 )
 
 type statusCmd struct {
@@ -75,14 +76,15 @@ func (o overview) show(e *env) {
 	for _, z := range o.Machine.Zones {
 		role, n := "", ""
 		if o.State != nil {
-			for _, v := range o.State.Voters {
-				if v.Zone == z.Name {
-					n = fmt.Sprint(v.N)
-					if v.Leader {
-						role = "leader"
-					} else {
-						role = "voter"
-					}
+			for _, m := range o.State.Members {
+				if m.AZ != z.Name {
+					continue
+				}
+				switch role, n = "voter", fmt.Sprint(m.N); {
+				case !m.Alive:
+					role, n = "silent", ""
+				case m.Leader:
+					role = "leader"
 				}
 			}
 		}
@@ -91,28 +93,35 @@ func (o overview) show(e *env) {
 	fmt.Fprintln(e.out)
 	e.table([]any{"zone", "serves", "role", "event", "problem"}, rows)
 
-	nodes := map[string]operator.Node{}
+	nodes := map[string]events.NodeStatus{}
 	if o.State != nil {
 		for _, n := range o.State.Nodes {
-			nodes[n.Host+"/"+n.Kind] = n
+			nodes[string(n.Host)+"/"+n.Kind] = n
 		}
 	}
 	rows = nil
 	for _, p := range o.Machine.Programs {
-		ready, lag, note := "", "", strings.Join(nodes[p.Name].Conditions, ", ")
+		ready, guests := "", ""
+		var notes []string
 		if n, ok := nodes[p.Name]; ok {
-			ready, lag = yes(n.Ready), fmt.Sprint(n.Lag)
+			ready = yes(n.Ready)
+			if n.Kind == config.Compute {
+				guests = fmt.Sprint(n.Guests)
+			}
+			if n.Accel != "" {
+				notes = append(notes, n.Accel)
+			}
 			if n.Drained {
-				note = strings.TrimPrefix(note+", drained", ", ")
+				notes = append(notes, "drained")
 			}
 		}
 		if p.State != supervisor.Running {
-			note = strings.TrimPrefix(note+", "+p.LastExit, ", ")
+			notes = append(notes, p.LastExit)
 		}
-		rows = append(rows, []any{p.Name, p.State, blank(p.PID), ready, lag, p.Restarts, note})
+		rows = append(rows, []any{p.Name, p.State, blank(p.PID), ready, guests, p.Restarts, strings.Join(notes, ", ")})
 	}
 	fmt.Fprintln(e.out)
-	e.table([]any{"program", "state", "pid", "ready", "lag", "restarts", "note"}, rows)
+	e.table([]any{"program", "state", "pid", "ready", "guests", "restarts", "note"}, rows)
 
 	if len(o.Machine.Faults) > 0 {
 		rows = nil
@@ -124,59 +133,51 @@ func (o overview) show(e *env) {
 	}
 }
 
-// instance shows what the region tells of one instance, as it tells it.
+// instance shows one instance, and why it is where it is.
 func (c *statusCmd) instance(e *env) error {
 	if c.ID == "" {
-		return problem{fmt.Errorf("status instance needs an id"), "skerry status instance i-0123456789abcdef0"}
+		return problem{errors.New("status instance needs an id"), "skerry status instance i-0123456789abcdef0"}
 	}
 	return e.operate(func(ctx context.Context, r *lab.Region, op *operator.Client) error {
-		raw, err := op.Instance(ctx, c.ID)
+		i, err := op.Instance(ctx, c.ID)
 		if err != nil {
 			return err
 		}
-		return e.answer(raw, func() {
-			var v any
-			d := json.NewDecoder(bytes.NewReader(raw))
-			d.UseNumber()
-			if d.Decode(&v) != nil {
-				fmt.Fprintf(e.out, "%s\n", raw)
-				return
-			}
-			outline(e, v, 0)
-		})
+		return e.answer(i, func() { showInstance(e, i) })
 	})
 }
 
-// outline prints a JSON value as indented lines.
-func outline(e *env, v any, depth int) {
-	in := strings.Repeat("  ", depth)
-	switch v := v.(type) {
-	case map[string]any:
-		for _, k := range sortedKeys(v) {
-			switch x := v[k].(type) {
-			case map[string]any, []any:
-				fmt.Fprintf(e.out, "%s%s\n", in, k)
-				outline(e, x, depth+1)
-			case nil:
-			default:
-				fmt.Fprintf(e.out, "%s%-14s %v\n", in, k, x)
-			}
-		}
-	case []any:
-		for i, x := range v {
-			switch x.(type) {
-			case map[string]any, []any:
-				if i > 0 {
-					fmt.Fprintf(e.out, "%s-\n", in)
-				}
-				outline(e, x, depth)
-			default:
-				fmt.Fprintf(e.out, "%s%v\n", in, x)
-			}
-		}
-	default:
-		fmt.Fprintf(e.out, "%s%v\n", in, v)
+func showInstance(e *env, i events.InstanceStatus) {
+	line := func(name string, v any) { fmt.Fprintf(e.out, "%-10s %v\n", name, v) }
+	line("instance", i.Instance)
+	line("account", i.Account)
+	line("type", i.Type)
+	state := i.State
+	if i.Impaired {
+		state += " (impaired: its host does not answer)"
 	}
+	line("state", state)
+	if i.Reason.Message != "" {
+		line("reason", i.Reason.Message)
+	}
+	line("zone", i.Zone)
+	line("host", or(string(i.Host), "none yet"))
+	line("launched", i.Launched.Format(time.RFC3339))
+	for _, t := range i.Tags {
+		line("tag", t.Key+"="+t.Value)
+	}
+	if i.Why == nil {
+		return
+	}
+	fmt.Fprintf(e.out, "\nWhy there: %s, on the state after event %d.\n", i.Why.Policy, i.Why.Basis)
+	var rows [][]any
+	for _, c := range i.Why.Candidates {
+		rows = append(rows, []any{c.Host, "could take it", fmt.Sprintf("score %d", c.Score)})
+	}
+	for _, r := range i.Why.Rejected {
+		rows = append(rows, []any{r.Host, "could not", r.Reason})
+	}
+	e.table([]any{"host", "", "why"}, rows)
 }
 
 func yes(b bool) string {

@@ -2,89 +2,65 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
+	"sync"
 	"time"
 
 	"skerry/events"
 )
 
-// Status is the region's view of itself.
+// Status is the region at a glance, beside what each voter says of itself.
 type Status struct {
-	Region string  `json:"region"`
-	N      uint64  `json:"n"`      // number of the newest event
-	Leader string  `json:"leader"` // zone of the leading voter, empty while there is none
-	Zones  []Zone  `json:"zones"`
-	Voters []Voter `json:"voters"`
-	Nodes  []Node  `json:"nodes"`
+	events.Status
+	Members []Member `json:"members"`
 }
 
-// Zone is one availability zone.
-type Zone struct {
-	Name  string `json:"name"`
-	State string `json:"state"`
-}
-
-// Voter is one member of the Raft group.
-type Voter struct {
-	Zone   string `json:"zone"`
-	Leader bool   `json:"leader"`
+// Member is one voter. A voter that does not answer is not alive.
+type Member struct {
+	AZ     string `json:"az"`
 	Alive  bool   `json:"alive"`
-	N      uint64 `json:"n"`
+	Leader bool   `json:"leader"`
+	N      uint64 `json:"n"`              // newest event it has applied
+	Kept   uint64 `json:"kept,omitempty"` // newest event in the stream, as the leader knows
 }
 
-// Node is one program on a host.
-type Node struct {
-	Host       string    `json:"host"`
-	Kind       string    `json:"kind"`
-	Zone       string    `json:"zone"`
-	Ready      bool      `json:"ready"`
-	Lag        uint64    `json:"lag"` // events behind
-	Drained    bool      `json:"drained,omitempty"`
-	Conditions []string  `json:"conditions,omitempty"`
-	Seen       time.Time `json:"seen,omitzero"`
-}
+// memberTimeout is how long a voter may take to say how it is.
+const memberTimeout = 700 * time.Millisecond
 
-// Status asks how the region fares.
+// Status asks how the region fares, and then each voter.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	return s, c.Query(ctx, "status", nil, &s)
+	if err := c.Query(ctx, "status", nil, &s.Status); err != nil {
+		return s, err
+	}
+	s.Members = make([]Member, len(s.Voters))
+	var wg sync.WaitGroup
+	for i, az := range s.Voters {
+		wg.Go(func() {
+			short, cancel := context.WithTimeout(ctx, memberTimeout)
+			defer cancel()
+			var v events.VoterStatus
+			err := c.Query(short, "voter."+az, nil, &v)
+			s.Members[i] = Member{AZ: az, Alive: err == nil, Leader: az == s.Leader, N: v.N, Kept: v.Kept}
+		})
+	}
+	wg.Wait()
+	return s, nil
 }
 
-// Instance asks for one instance and the reasons of its placement, as the
-// region tells them.
-func (c *Client) Instance(ctx context.Context, id string) (json.RawMessage, error) {
-	var raw json.RawMessage
-	return raw, c.Query(ctx, "instance", map[string]string{"id": id}, &raw)
+// Instance asks for one instance and the reasons of its placement.
+func (c *Client) Instance(ctx context.Context, id string) (events.InstanceStatus, error) {
+	var i events.InstanceStatus
+	return i, c.Query(ctx, "instance", events.InstanceQuery{Instance: events.InstanceID(id)}, &i)
 }
 
-// Account is one customer of the region.
-type Account struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	AccessKey string `json:"accessKey"`
-	UserID    string `json:"userId"`
-}
-
-// Accounts lists the accounts.
-func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
-	var as []Account
+// Accounts lists the accounts with their keys.
+func (c *Client) Accounts(ctx context.Context) ([]events.AccountKeys, error) {
+	var as []events.AccountKeys
 	return as, c.Query(ctx, "accounts", nil, &as)
 }
 
-// Wanted lists what a node should hold, as "kind id": its specs without the
-// tombstones.
-func (c *Client) Wanted(ctx context.Context, host, kind string) (map[string]bool, error) {
-	var set events.SpecSet
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	if err := c.bus.AskSubject(ctx, events.SpecGetSubject(c.region, events.HostID(host), kind), nil, &set); err != nil {
-		return nil, err
-	}
-	want := map[string]bool{}
-	for _, s := range set.Specs {
-		if !s.Tombstone {
-			want[string(s.Kind)+" "+s.ID] = true
-		}
-	}
-	return want, nil
+// Wanted lists what a node should hold.
+func (c *Client) Wanted(ctx context.Context, host, kind string) (events.Want, error) {
+	var w events.Want
+	return w, c.Query(ctx, "specs", events.NodeKey{Host: events.HostID(host), Kind: kind}, &w)
 }
