@@ -394,14 +394,17 @@ func (k *Keeper) succeeded(s step) {
 }
 
 func (k *Keeper) failed(s step, err error) {
-	if s.verb == doReport {
-		return // it repeats
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h := k.done[s.id]
+	if s.verb == doReport {
+		// It repeats, as any that the region did not hear, and no sooner.
+		h.Reported, h.Detail, h.At = s.phase, s.detail, time.Now()
+		k.done[s.id] = h
+		return
+	}
 	count := 1
-	if f := h.Failed; f != nil && f.Boot == s.boot && (f.Verb == s.verb) {
+	if f := h.Failed; f != nil && f.Boot == s.boot && f.Verb == s.verb {
 		count = f.Count + 1
 	}
 	if s.verb == doPress { // a button that cannot be pressed still starts the grace

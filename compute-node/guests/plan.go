@@ -60,7 +60,7 @@ type have struct {
 	Failed    *failure
 	Reported  events.Phase
 	Detail    string
-	At        time.Time // of that report
+	At        time.Time // of that report, heard or not
 }
 
 // failure is a step that did not succeed.
@@ -149,7 +149,8 @@ func planOne(id events.InstanceID, w want, h have, at time.Time) []step {
 		return report(id, w, h, at, w.boot(), events.PhaseStopped, "")
 	case alive && runs.compare(w.boot()) >= 0:
 		var steps []step
-		if h.started() != runs {
+		f := h.Failed
+		if h.started() != runs && !(f != nil && f.Verb == doAdopt && at.Before(f.Last.Add(f.wait()))) {
 			steps = append(steps, step{verb: doAdopt, id: id, boot: runs})
 		}
 		return append(steps, report(id, w, h, at, runs, events.PhaseRunning, "")...)
