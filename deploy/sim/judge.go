@@ -1,0 +1,305 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"skerry/compute-node/hypervisor"
+	"skerry/events"
+	"skerry/events/bus"
+	"skerry/services/state"
+)
+
+// Witness follows the events as any consumer does.
+type Witness struct {
+	part *part
+
+	mu      sync.Mutex
+	records []events.Record
+}
+
+// Watch starts a witness at event 0, on a port of its own.
+func (r *Region) Watch() *Witness {
+	w := &Witness{}
+	client, err := bus.Connect(bus.Options{Region: Name, Name: "witness", Server: r.Bus.Port(), Log: r.log})
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	w.part = r.start(func(ctx context.Context) {
+		defer client.Close()
+		at := bus.Cursor{}
+		for ctx.Err() == nil {
+			err := client.Follow(ctx, at, func(rec events.Record) error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.records = append(w.records, rec)
+				at = bus.Cursor{N: rec.N, Hash: rec.Hash}
+				return nil
+			})
+			if ctx.Err() == nil {
+				r.T.Errorf("seed %d: the witness lost the thread after event %d: %v", r.o.Seed, at.N, err)
+				return
+			}
+		}
+	})
+	return w
+}
+
+// Judge heals nothing: with every zone up and healed it waits until the region
+// has settled, and checks what must hold of it.
+func (r *Region) Judge(w *Witness, clients ...*Clients) {
+	r.T.Helper()
+	leader := r.WaitLeader(nil)
+	r.Within(90*time.Second, "every instance is where it ends up", func() bool { return r.unsettled() == "" })
+	leader = r.WaitLeader(nil)
+
+	// Replicas agree, in state and in history.
+	view := leader.Voter().View()
+	for _, z := range r.Zones {
+		r.Within(20*time.Second, z.Name+" has caught up", func() bool {
+			v := z.Voter().View()
+			return v.Meta.Index >= view.Meta.Index
+		})
+	}
+	r.Within(20*time.Second, "all voters have the same state", func() bool {
+		a := r.Zones[0].Voter().View()
+		for _, z := range r.Zones[1:] {
+			v := z.Voter().View()
+			if v.Meta.Index != a.Meta.Index || v.Digest() != a.Digest() {
+				return false
+			}
+		}
+		return true
+	})
+	view = leader.Voter().View()
+	history := r.history(leader, view.Meta.N)
+	for _, z := range r.Zones {
+		if z == leader {
+			continue
+		}
+		r.Within(30*time.Second, z.Name+" holds the whole history", func() bool {
+			_, missing, err := z.Voter().History().Missing(view.Meta.N + 1)
+			return err == nil && !missing
+		})
+		for i, rec := range r.history(z, view.Meta.N) {
+			if rec.Hash != history[i].Hash {
+				r.T.Errorf("seed %d: event %d differs between %s and %s", r.o.Seed, rec.N, z.Name, leader.Name)
+				break
+			}
+		}
+	}
+
+	// The history is gap-free and chained, and makes the state again.
+	var prev events.Hash
+	again := state.New()
+	causes := map[events.CommandID][]uint64{}
+	for i, rec := range history {
+		if rec.N != uint64(i)+1 || rec.Prev != prev {
+			r.T.Fatalf("seed %d: the history breaks at event %d", r.o.Seed, i+1)
+		}
+		prev = rec.Hash
+		again.Apply(rec)
+		causes[rec.Cause] = append(causes[rec.Cause], rec.N)
+	}
+	if a, b := again.Instances.Len(), view.Instances.Len(); a != b {
+		r.T.Errorf("seed %d: the history makes %d instances, the state has %d", r.o.Seed, a, b)
+	}
+
+	// Nothing acknowledged is missing, nothing acted twice.
+	for _, c := range clients {
+		acked, _ := c.Acked()
+		for _, a := range acked {
+			ns := causes[a.ID]
+			switch {
+			case a.First == 0 && len(ns) == 0:
+			case len(ns) == 0:
+				r.T.Errorf("seed %d: acknowledged %s %s is not in the history", r.o.Seed, a.Name, a.ID)
+			case ns[0] != a.First || ns[len(ns)-1] != a.Last || uint64(len(ns)) != a.Last-a.First+1:
+				r.T.Errorf("seed %d: %s %s was acknowledged as events %d to %d and made %v", r.o.Seed, a.Name, a.ID, a.First, a.Last, ns)
+			}
+		}
+	}
+	for id, ns := range causes {
+		for i := range ns[1:] {
+			if ns[i+1] != ns[i]+1 {
+				r.T.Errorf("seed %d: command %s acted twice: %v", r.o.Seed, id, ns)
+				break
+			}
+		}
+	}
+
+	r.judgeState(view)
+	r.judgeGuests(view)
+	r.judgeStream(history)
+	if w != nil {
+		r.judgeWitness(w, history)
+	}
+}
+
+func (r *Region) history(z *Zone, n uint64) []events.Record {
+	var out []events.Record
+	for uint64(len(out)) < n {
+		page, err := z.Voter().History().Range(uint64(len(out))+1, int(n)-len(out))
+		if err != nil || len(page) == 0 {
+			r.T.Fatalf("seed %d: %s: history after %d: %v", r.o.Seed, z.Name, len(out), err)
+		}
+		out = append(out, page...)
+	}
+	return out
+}
+
+// unsettled names something that is still on its way, or nothing.
+func (r *Region) unsettled() string {
+	z := r.Leader()
+	if z == nil {
+		return "no leader"
+	}
+	v := z.Voter().View()
+	for _, n := range v.Nodes.All() {
+		if n.Lost {
+			return "node " + n.Key() + " is lost"
+		}
+	}
+	for _, i := range v.Instances.All() {
+		switch i.State {
+		case state.Running, state.Terminated:
+		default:
+			return string(i.ID) + " is " + i.State
+		}
+	}
+	if v.Tombstones.Len() > 0 {
+		return "tombstones are left"
+	}
+	for _, h := range r.Hosts {
+		domains, err := h.HV.Open().Domains(r.ctx)
+		if err != nil {
+			return err.Error()
+		}
+		want := map[string]*state.Instance{}
+		for i := range v.InstancesOn(h.ID) {
+			want[string(i.ID)] = i
+		}
+		for _, d := range domains {
+			i := want[d.ID]
+			if i == nil {
+				return string(h.ID) + " still has " + d.ID
+			}
+			if d.Reboots != i.Reboots || !d.Alive() {
+				return d.ID + " is on its way"
+			}
+			delete(want, d.ID)
+		}
+		for id := range want {
+			return string(h.ID) + " does not have " + id + " yet"
+		}
+	}
+	return ""
+}
+
+// judgeState checks what must hold in every state.
+func (r *Region) judgeState(v *state.View) {
+	used := map[events.HostID]events.Need{}
+	addrs, macs := map[string]events.InstanceID{}, map[string]events.InstanceID{}
+	for _, i := range v.Instances.All() {
+		if !i.Live() {
+			continue
+		}
+		u := used[i.Host]
+		u.VCPUs += i.Need.VCPUs
+		u.MemoryMiB += i.Need.MemoryMiB
+		u.DiskGiB += i.Need.DiskGiB
+		used[i.Host] = u
+		for _, f := range i.Interfaces {
+			at := string(f.Subnet) + "/" + f.PrivateIP.String()
+			if o, twice := addrs[at]; twice {
+				r.T.Errorf("seed %d: %s and %s have the address %s", r.o.Seed, o, i.ID, at)
+			}
+			if o, twice := macs[f.MAC]; twice {
+				r.T.Errorf("seed %d: %s and %s have the MAC %s", r.o.Seed, o, i.ID, f.MAC)
+			}
+			addrs[at], macs[f.MAC] = i.ID, i.ID
+		}
+	}
+	for _, h := range v.Hosts.All() {
+		n, _ := v.Compute(h.Host)
+		if u := used[h.Host]; u != h.Used || u.VCPUs > n.Capacity.VCPUs || u.MemoryMiB > n.Capacity.MemoryMiB || u.DiskGiB > n.Capacity.DiskGiB {
+			r.T.Errorf("seed %d: host %s: instances need %+v, the row says %+v, the host has %+v", r.o.Seed, h.Host, u, h.Used, n.Capacity)
+		}
+	}
+}
+
+// judgeGuests checks that what runs is what should, and nothing else.
+func (r *Region) judgeGuests(v *state.View) {
+	for _, h := range r.Hosts {
+		domains, err := h.HV.Open().Domains(r.ctx)
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		for _, d := range domains {
+			i, ok := v.Instances.Get(d.ID)
+			if !ok || i.Host != h.ID || i.State != state.Running || d.State != hypervisor.Running {
+				r.T.Errorf("seed %d: %s holds %s (%s), the region says %+v", r.o.Seed, h.ID, d.ID, d.State, i)
+			}
+		}
+	}
+}
+
+// judgeStream checks that the stream is the history: sequence, subject, payload.
+func (r *Region) judgeStream(history []events.Record) {
+	leader := r.WaitLeader(nil)
+	last := history[len(history)-1].N
+	r.Within(30*time.Second, "the stream holds every event", func() bool {
+		cp := leader.Up()
+		return cp != nil && cp.server.Door.Outbox.Kept() >= last
+	})
+	js, err := jetstream.New(leader.Up().client.Conn())
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	s, err := js.Stream(ctx, events.EventStream(Name))
+	if err != nil {
+		r.T.Fatalf("seed %d: %v", r.o.Seed, err)
+	}
+	for _, rec := range history {
+		m, err := s.GetMsg(ctx, rec.N)
+		if err != nil {
+			r.T.Fatalf("seed %d: stream message %d: %v", r.o.Seed, rec.N, err)
+		}
+		if string(m.Data) != string(rec.JSON(Name)) || m.Subject != rec.Event.About().Subject(Name) {
+			r.T.Errorf("seed %d: stream message %d is %s %s, want %s", r.o.Seed, rec.N, m.Subject, m.Data, rec.JSON(Name))
+			return
+		}
+	}
+}
+
+func (r *Region) judgeWitness(w *Witness, history []events.Record) {
+	r.Within(30*time.Second, "the witness has seen every event", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.records) >= len(history)
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, rec := range history {
+		if w.records[i].N != rec.N || w.records[i].Hash != rec.Hash {
+			r.T.Errorf("seed %d: the witness saw %d %s in place of %d %s", r.o.Seed, w.records[i].N, events.Line(w.records[i].Event), rec.N, events.Line(rec.Event))
+			return
+		}
+	}
+}
+
+// Summary is one line about a run.
+func (r *Region) Summary(clients *Clients) string {
+	acked, worst := clients.Acked()
+	n := uint64(0)
+	if z := r.Leader(); z != nil {
+		n = z.Voter().View().Meta.N
+	}
+	return fmt.Sprintf("seed %d: %d acknowledged, %d events, longest time without an acknowledgement %v", r.o.Seed, len(acked), n, worst.Round(time.Millisecond))
+}
