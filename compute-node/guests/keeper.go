@@ -65,7 +65,6 @@ type Keeper struct {
 	paused   []string
 	passes   uint64
 	acted    uint64
-	slow     string // condition told from outside: slow reaping
 	tidied   time.Time
 	work     sync.WaitGroup
 }
@@ -472,9 +471,6 @@ func (k *Keeper) Conditions() []string {
 	problems := k.store.Problems()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.slow != "" {
-		problems = append(problems, k.slow)
-	}
 	for _, id := range k.paused {
 		problems = append(problems, "guest paused: "+id)
 	}
