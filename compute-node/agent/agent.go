@@ -79,4 +79,6 @@ func (a *Agent) console(m *nats.Msg) {
 // keeper is the keeper of guests as a node knows keepers.
 type keeper struct{ *guests.Keeper }
 
-func (k keeper) Want(s events.SpecSet) { k.Keeper.Want(s.Manifest.N, s.Specs, true) }
+func (k keeper) Want(s events.SpecSet, complete bool) {
+	k.Keeper.Want(s.Manifest.N, s.Specs, complete)
+}

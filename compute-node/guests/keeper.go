@@ -43,6 +43,8 @@ type Options struct {
 	Host  events.HostID
 	Accel hypervisor.Accel
 	Log   *slog.Logger // nil: none
+
+	Conditions []string // what is wrong with the machine itself
 }
 
 // Keeper makes one host hold its guests.
@@ -468,7 +470,7 @@ func (k *Keeper) Have(ctx context.Context) (events.Have, error) {
 
 // Conditions are what an operator should know, for heartbeats.
 func (k *Keeper) Conditions() []string {
-	problems := k.store.Problems()
+	problems := append(slices.Clone(k.opt.Conditions), k.store.Problems()...)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, id := range k.paused {
