@@ -101,9 +101,11 @@ type ReadIndex struct {
 	N uint64 `json:"n"`
 }
 
-// SpecGet asks for a node's complete set, at AtLeast or later.
+// SpecGet asks for a node's complete set at AtLeast or later, or with Only for
+// the specs of these objects: an answer to a poke that need not carry the rest.
 type SpecGet struct {
-	AtLeast uint64 `json:"atLeast"`
+	AtLeast uint64   `json:"atLeast"`
+	Only    []string `json:"only,omitempty"`
 }
 
 // InstanceStatus is one instance with the reasons for its state and place.

@@ -112,7 +112,7 @@ func (c *Clients) write(ctx context.Context, id int, rng *rand.Rand) {
 		c.asked[stamp.ID] = true
 		c.mu.Unlock()
 		c.ask(ctx, stamp, cmd, rng)
-		time.Sleep(time.Duration(10+rng.IntN(90)) * time.Millisecond)
+		time.Sleep(time.Duration(50+rng.IntN(400)) * time.Millisecond)
 	}
 }
 

@@ -18,8 +18,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +36,9 @@ import (
 
 // Keeper makes a node what its specs say.
 type Keeper interface {
-	// Want gives the keeper the newest complete set.
-	Want(events.SpecSet)
+	// Want gives the keeper specs: the newest complete set, or a part that
+	// changed since, which takes nothing away.
+	Want(set events.SpecSet, complete bool)
 	// Run makes it so, again and again, until ctx ends.
 	Run(context.Context) error
 	// Have is what the node holds, and what nothing explains.
@@ -69,7 +72,9 @@ type Node struct {
 	mu     sync.Mutex
 	set    events.SpecSet
 	synced bool
-	floor  uint64 // event number that the next set must have reached
+	floor  uint64          // event number that the next set must have reached
+	poke   map[string]bool // objects that changed since the last look; nil means look at all
+	whole  time.Time       // when the next complete set is due
 	joined atomic.Bool
 }
 
@@ -158,9 +163,18 @@ func (n *Node) poked(m *nats.Msg) {
 	n.o.Log.Debug("poke", "kind", s.Kind, "id", s.ID, "n", s.N, "request", s.Request)
 	n.mu.Lock()
 	n.floor = max(n.floor, s.N)
+	if n.poke != nil && len(n.poke) < maxPoked {
+		n.poke[s.ID] = true
+	} else {
+		n.poke = nil
+	}
 	n.mu.Unlock()
 	n.sync.Poke()
 }
+
+// maxPoked is how many changed objects are asked for by name; with more the
+// whole set is.
+const maxPoked = 64
 
 // fetchFor bounds one attempt to get the set; the loop tries again.
 const fetchFor = 10 * time.Second
@@ -179,20 +193,43 @@ func (n *Node) fetch(ctx context.Context) error {
 		n.o.Log.Info("joined", "boot", n.boot, "vcpus", n.o.Capacity.VCPUs, "memoryMiB", n.o.Capacity.MemoryMiB, "accel", n.o.Accel)
 	}
 	n.mu.Lock()
-	floor := max(n.floor, n.set.Manifest.N)
+	q := events.SpecGet{AtLeast: max(n.floor, n.set.Manifest.N)}
+	if n.synced && n.poke != nil && time.Now().Before(n.whole) {
+		q.Only = slices.Sorted(maps.Keys(n.poke))
+	}
+	n.poke = map[string]bool{}
 	n.mu.Unlock()
-	var set events.SpecSet
-	if err := n.o.Bus.AskSubject(ctx, events.SpecGetSubject(n.o.Region, n.o.Host, n.o.Kind), events.SpecGet{AtLeast: floor}, &set); err != nil {
+	if q.Only != nil && len(q.Only) == 0 {
+		return nil
+	}
+	set, err := n.ask(ctx, q)
+	if err != nil {
+		n.mu.Lock()
+		n.poke = nil // what was asked for is not known: ask for all
+		n.mu.Unlock()
 		return err
+	}
+	if q.Only != nil {
+		n.keep.Want(set, false)
+		return nil
 	}
 	return n.take(set)
 }
 
-// take holds a set that is whole and not older than the one held.
-func (n *Node) take(set events.SpecSet) error {
-	if set.Manifest.Count != len(set.Specs) || set.Manifest.Digest != events.Digest(set.Specs) {
-		return fmt.Errorf("the set at event %d is not whole: %d specs of %d", set.Manifest.N, len(set.Specs), set.Manifest.Count)
+// ask gets specs from a voter, and refuses what did not arrive whole.
+func (n *Node) ask(ctx context.Context, q events.SpecGet) (events.SpecSet, error) {
+	var set events.SpecSet
+	if err := n.o.Bus.AskSubject(ctx, events.SpecGetSubject(n.o.Region, n.o.Host, n.o.Kind), q, &set); err != nil {
+		return set, err
 	}
+	if set.Manifest.Count != len(set.Specs) || set.Manifest.Digest != events.Digest(set.Specs) {
+		return set, fmt.Errorf("the specs at event %d are not whole: %d of %d", set.Manifest.N, len(set.Specs), set.Manifest.Count)
+	}
+	return set, nil
+}
+
+// take holds a complete set that is not older than the one held.
+func (n *Node) take(set events.SpecSet) error {
 	n.mu.Lock()
 	if set.Manifest.N < n.set.Manifest.N {
 		n.mu.Unlock()
@@ -207,10 +244,9 @@ func (n *Node) take(set events.SpecSet) error {
 	}
 	n.mu.Lock()
 	n.set, n.synced = set, true
+	n.whole = time.Now().Add(n.o.Period)
 	n.mu.Unlock()
-	if !same {
-		n.keep.Want(set)
-	}
+	n.keep.Want(set, true) // also when it is the same: it takes away what a part had added
 	return nil
 }
 
@@ -262,7 +298,7 @@ func (n *Node) load() error {
 		return nil
 	}
 	n.set, n.synced = set, true
-	n.keep.Want(set)
+	n.keep.Want(set, true)
 	return nil
 }
 

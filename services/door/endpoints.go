@@ -126,7 +126,7 @@ func (d *Door) specGet(r micro.Request) {
 		again(r)
 		return
 	}
-	set, err := specs.Set(v, host, kind, d.Key)
+	set, err := specs.Set(v, host, kind, q.Only, d.Key)
 	answer(r, set, err)
 }
 

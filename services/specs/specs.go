@@ -20,12 +20,13 @@ type Opener interface {
 	Open(sealed []byte) ([]byte, error)
 }
 
-// Set is the complete set of one node.
-func Set(v *state.View, host events.HostID, kind string, open Opener) (events.SpecSet, error) {
+// Set is the complete set of one node, or with only the part about some objects.
+func Set(v *state.View, host events.HostID, kind string, only []string, open Opener) (events.SpecSet, error) {
 	specs := []events.Spec{}
+	left := func(id string) bool { return only != nil && !slices.Contains(only, id) }
 	if kind == "compute" {
 		for i := range v.InstancesOn(host) {
-			if i.State == state.ShuttingDown {
+			if i.State == state.ShuttingDown || left(string(i.ID)) {
 				continue // its tombstone speaks
 			}
 			s, err := instance(i, open)
@@ -35,6 +36,9 @@ func Set(v *state.View, host events.HostID, kind string, open Opener) (events.Sp
 			specs = append(specs, s)
 		}
 		for t := range v.TombstonesOn(host) {
+			if left(t.ID) {
+				continue
+			}
 			specs = append(specs, tombstone(t))
 		}
 	}
