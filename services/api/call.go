@@ -12,6 +12,7 @@ type Call struct {
 	AccessKey   string        // id of the key that signed
 	SourceIP    netip.Addr    // of the connection
 	UserAgent   string        // as sent, at most 256 bytes
+	Host        string        // name and port by which the caller reached the door, as signed
 	RequestID   string        // a UUID, the correlation id of all that follows
 	Service     reply.Service // ec2 or sts
 	Action      string

@@ -75,6 +75,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Region:    d.Region,
 		Service:   reply.EC2,
 		UserAgent: cut(r.UserAgent(), maxUserAgent),
+		Host:      r.Host,
 	}
 	if sigv4.ScopeService(r) == string(reply.STS) {
 		c.Service = reply.STS

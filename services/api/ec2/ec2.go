@@ -1,0 +1,132 @@
+package ec2
+
+import (
+	"context"
+	"strings"
+
+	"skerry/events"
+	"skerry/events/bus"
+	"skerry/services/api"
+	"skerry/services/api/page"
+	"skerry/services/seal"
+	"skerry/services/state"
+)
+
+// Core reaches the region's decisions. A voter's door is one.
+type Core interface {
+	// Do has a command decided. A fault comes back as the error.
+	Do(context.Context, events.Stamp, events.Command) (events.Reply, error)
+	// Try tells what Do would answer, and changes nothing.
+	Try(context.Context, events.Stamp, events.Command) error
+	// Read returns a state with every write acknowledged before the call.
+	Read(context.Context) (*state.View, error)
+}
+
+// Region is all that the actions need.
+type Region interface {
+	Core
+	// Console asks an instance's host for its console.
+	Console(context.Context, state.Instance) (events.Console, error)
+}
+
+// Over makes a Region of its decisions and the bus that leads to its nodes.
+func Over(c Core, b *bus.Client) Region {
+	return struct {
+		Core
+		consoles
+	}{c, consoles{b}}
+}
+
+// Handlers are the actions of one endpoint.
+type Handlers struct {
+	region   Region
+	key      *seal.Key
+	endpoint string
+	tokens   page.Tokens
+}
+
+// New makes the actions. The endpoint is the host[:port] that DescribeRegions
+// tells; when empty it is the one that the caller used.
+func New(r Region, key *seal.Key, endpoint string) *Handlers {
+	return &Handlers{region: r, key: key, endpoint: endpoint, tokens: page.New(key.Derive("page tokens"))}
+}
+
+// Table has a handler for every implemented action.
+func (h *Handlers) Table() *api.Table {
+	t := api.NewTable()
+	api.Handle(t, h.GetCallerIdentity)
+
+	api.Handle(t, h.DescribeRegions)
+	api.Handle(t, h.DescribeAvailabilityZones)
+	api.Handle(t, h.DescribeAccountAttributes)
+	api.Handle(t, h.DescribeInstanceTypes)
+	api.Handle(t, h.DescribeInstanceTypeOfferings)
+
+	api.Handle(t, h.CreateTags)
+	api.Handle(t, h.DeleteTags)
+	api.Handle(t, h.DescribeTags)
+
+	api.Handle(t, h.CreateKeyPair)
+	api.Handle(t, h.ImportKeyPair)
+	api.Handle(t, h.DescribeKeyPairs)
+	api.Handle(t, h.DeleteKeyPair)
+
+	api.Handle(t, h.DescribeImages)
+	api.Handle(t, h.RegisterImage)
+	api.Handle(t, h.DeregisterImage)
+	api.Handle(t, h.DescribeImageAttribute)
+	api.Handle(t, h.ModifyImageAttribute)
+	api.Handle(t, h.ResetImageAttribute)
+
+	api.Handle(t, h.RunInstances)
+	api.Handle(t, h.DescribeInstances)
+	api.Handle(t, h.DescribeInstanceStatus)
+	api.Handle(t, h.StartInstances)
+	api.Handle(t, h.StopInstances)
+	api.Handle(t, h.RebootInstances)
+	api.Handle(t, h.TerminateInstances)
+	api.Handle(t, h.DescribeInstanceAttribute)
+	api.Handle(t, h.ModifyInstanceAttribute)
+	api.Handle(t, h.GetConsoleOutput)
+
+	api.Handle(t, h.DescribeVpcs)
+	api.Handle(t, h.DescribeVpcAttribute)
+	api.Handle(t, h.DescribeSubnets)
+	api.Handle(t, h.DescribeSecurityGroups)
+	return t
+}
+
+// do has a command of the call decided, or tried when the call is a dry run. A
+// call that takes several commands numbers them.
+func (h *Handlers) do(ctx context.Context, c *api.Call, part int, cmd events.Command) (events.Reply, error) {
+	s := bus.NewStamp(arn(c.Account))
+	s.ID = events.CommandID(c.RequestID + strings.Repeat("+", part))
+	s.Account = events.AccountID(c.Account)
+	s.Request = c.RequestID
+	s.ClientToken = c.ClientToken
+	if c.DryRun {
+		return events.Reply{}, h.region.Try(ctx, s, cmd)
+	}
+	return h.region.Do(ctx, s, cmd)
+}
+
+// after is the state that shows what a command did. The command is done: when
+// the region cannot be read, what its events tell must do.
+func (h *Handlers) after(ctx context.Context) view {
+	v, err := h.region.Read(ctx)
+	if err != nil {
+		v = state.New().Publish()
+	}
+	return view{v}
+}
+
+// read is the state for a describe.
+func (h *Handlers) read(ctx context.Context) (view, error) {
+	v, err := h.region.Read(ctx)
+	return view{v}, err
+}
+
+// view is the state as this package shows it.
+type view struct{ *state.View }
+
+func arn(account string) string { return "arn:aws:iam::" + account + ":root" }

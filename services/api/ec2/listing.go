@@ -1,0 +1,220 @@
+package ec2
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"skerry/events"
+	"skerry/services/api"
+	"skerry/services/api/filter"
+	"skerry/services/api/ids"
+	"skerry/services/api/model"
+	"skerry/services/api/page"
+	"skerry/services/api/reply"
+	"skerry/services/api/tags"
+)
+
+// row is one line of a listing: the shape that is shown, and what finds it.
+type row[S any] struct {
+	key   string // place in the listing
+	shown S
+	tags  []events.Tag
+}
+
+// ask is what every describe asks: which rows, and which page of them.
+type ask struct {
+	filters    []model.Filter
+	maxResults *int32
+	nextToken  *string
+}
+
+// listing describes what one action lists.
+type listing[S any] struct {
+	fields   filter.Fields[row[S]]
+	tagless  bool // rows have no tags, and no filters on them
+	min, max int32
+}
+
+// choose picks the rows that pass the filters, in the order of their keys, and
+// cuts a page from them.
+func (l listing[S]) choose(h *Handlers, c *api.Call, q ask, rows []row[S]) ([]S, *string, error) {
+	f, err := l.compile(q.filters)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := h.tokens.Open(page.Listing{Account: c.Account, Action: c.Action, Min: l.min, Max: l.max}, q.maxResults, q.nextToken)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(rows, func(a, b row[S]) int { return cmp.Compare(a.key, b.key) })
+	out, next := page.Cut(p, func(yield func(string, S) bool) {
+		for _, r := range rows {
+			if f.Match(r) && !yield(r.key, r.shown) {
+				return
+			}
+		}
+	})
+	return out, next, nil
+}
+
+func (l listing[S]) compile(filters []model.Filter) (filter.Filter[row[S]], error) {
+	var t func(row[S]) map[string]string
+	if !l.tagless {
+		t = func(r row[S]) map[string]string { return tags.Map(r.tags) }
+	}
+	return filter.Compile(filters, l.fields, t)
+}
+
+// byID looks up the rows that a call names, or all of them when it names none.
+// Ids that are not there are answered together.
+func byID[R any](names []string, get func(string) (R, bool), all func(func(R)), missing func(names []string) error) ([]R, error) {
+	var out []R
+	if len(names) == 0 {
+		all(func(r R) { out = append(out, r) })
+		return out, nil
+	}
+	var lost []string
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		if r, ok := get(n); ok {
+			out = append(out, r)
+		} else {
+			lost = append(lost, n)
+		}
+	}
+	if len(lost) > 0 {
+		return nil, missing(lost)
+	}
+	return out, nil
+}
+
+// notFound answers ids of a kind that are not there, in EC2's words:
+// "The vpc ID 'vpc-1' does not exist".
+func notFound(k ids.Kind, what string) func([]string) error {
+	return func(names []string) error {
+		if len(names) == 1 {
+			return events.Faultf(k.NotFound, "The %s ID '%s' does not exist", what, names[0])
+		}
+		return events.Faultf(k.NotFound, "The %s IDs '%s' do not exist", what, strings.Join(names, ", "))
+	}
+}
+
+// notTogether refuses two parameters of which a call may have one.
+func notTogether(a string, hasA bool, b string, hasB bool) error {
+	if hasA && hasB {
+		return events.Faultf("InvalidParameterCombination", "The parameter %s cannot be used with the parameter %s", a, b)
+	}
+	return nil
+}
+
+// unsupported refuses what EC2 has and this region has not.
+func unsupported(parameter, why string, args ...any) error {
+	return events.Faultf("UnsupportedOperation", "The parameter %s is not supported in this region: %s", parameter, fmt.Sprintf(why, args...))
+}
+
+// The values of a filter, as EC2 writes them in its replies. What is absent has
+// none.
+
+func word(p *string) []string {
+	if p == nil {
+		return nil
+	}
+	return []string{*p}
+}
+
+func flag(p *bool) []string {
+	if p == nil {
+		return nil
+	}
+	return []string{strconv.FormatBool(*p)}
+}
+
+func number[N int32 | int64](p *N) []string {
+	if p == nil {
+		return nil
+	}
+	return []string{strconv.FormatInt(int64(*p), 10)}
+}
+
+func decimal(p *float64) []string {
+	if p == nil {
+		return nil
+	}
+	return []string{strconv.FormatFloat(*p, 'f', -1, 64)}
+}
+
+func moment(p *time.Time) []string {
+	if p == nil {
+		return nil
+	}
+	return []string{p.UTC().Format(reply.TimeFormat)}
+}
+
+// each gathers the values of a list's items.
+func each[T any](list []T, values func(T) []string) (out []string) {
+	for _, x := range list {
+		out = append(out, values(x)...)
+	}
+	return out
+}
+
+// never is a filter on something that no row here has: nothing matches it.
+func never[R any](R) []string { return nil }
+
+// shownTags are the tags of a reply; a resource without tags shows none.
+func shownTags(t []events.Tag) []model.Tag {
+	if len(t) == 0 {
+		return nil
+	}
+	return tags.Write(t)
+}
+
+// some is a pointer to a text, or nil for none.
+func some[T ~string](s T) *string {
+	if s == "" {
+		return nil
+	}
+	return new(string(s))
+}
+
+// value is what a pointer points to, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// typed turns the ids of a call into the region's.
+func typed[T ~string](in []string) []T {
+	out := make([]T, 0, len(in))
+	for _, s := range in {
+		out = append(out, T(s))
+	}
+	return out
+}
+
+// param is a parameter that EC2 has, and whether a call asks for something by
+// it.
+type param struct {
+	name string
+	set  bool
+}
+
+// refuse answers the first parameter of a call that this region cannot honour.
+func refuse(list ...param) error {
+	for _, p := range list {
+		if p.set {
+			return unsupported(p.name, "send the request without it.")
+		}
+	}
+	return nil
+}
