@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"skerry/deploy/lab"
@@ -27,16 +27,13 @@ type Client struct {
 	bus    *bus.Client
 }
 
-// Connect joins the region's bus, and fails at once when nothing forwards to it.
+// Connect joins the region's bus, and fails at once when no supervisor is there
+// to forward to it.
 func Connect(r *lab.Region) (*Client, error) {
 	b := r.OperatorBus()
-	u, err := url.Parse(b.Servers[0])
+	probe, err := net.DialTimeout("unix", r.Control(), time.Second)
 	if err != nil {
-		return nil, fmt.Errorf("operator: %w", err)
-	}
-	probe, err := net.DialTimeout("tcp", u.Host, time.Second)
-	if err != nil {
-		return nil, fmt.Errorf("the bus does not answer: %w", err)
+		return nil, fmt.Errorf("the bus does not answer: nothing forwards to it: %w", err)
 	}
 	probe.Close()
 	seed, err := os.ReadFile(b.Nkey)
@@ -80,7 +77,28 @@ func (c *Client) Query(ctx context.Context, what string, in, out any) error {
 func (c *Client) Command(ctx context.Context, cmd events.Command) (events.Reply, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return c.bus.Command(ctx, bus.NewStamp("operator"), cmd)
+	rep, err := c.bus.Command(ctx, bus.NewStamp("operator"), cmd)
+	if err == nil {
+		c.settle(ctx, rep.N)
+	}
+	return rep, err
+}
+
+// settleFor bounds the wait for voters to hear of a command.
+const settleFor = 500 * time.Millisecond
+
+// settle waits until every voter that answers has applied event n, so that the
+// next question, whoever answers it, knows what this command did.
+func (c *Client) settle(ctx context.Context, n uint64) {
+	ctx, cancel := context.WithTimeout(ctx, settleFor)
+	defer cancel()
+	for ctx.Err() == nil {
+		s, err := c.Status(ctx)
+		behind := slices.ContainsFunc(s.Members, func(m Member) bool { return m.Alive && m.N < n })
+		if err == nil && !behind {
+			return
+		}
+	}
 }
 
 // Have asks a node what it holds.

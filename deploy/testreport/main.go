@@ -96,7 +96,7 @@ func (r *report) test(ctx context.Context, s settings, limit time.Duration, pack
 	if len(packages) == 0 {
 		return
 	}
-	args := append([]string{"test", "-json", "-tags", s.tags, "-timeout", limit.Round(time.Second).String()}, flags...)
+	args := append([]string{"test", "-json", "-tags", s.tags, "-timeout", max(limit-20*time.Second, 10*time.Second).Round(time.Second).String()}, flags...)
 	if !s.cached {
 		args = append(args, "-count=1")
 	}
