@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // image finds the built image or skips.
-func image(t *testing.T) string {
+func image(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../../.build/image")
 	if err != nil {
