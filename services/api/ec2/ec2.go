@@ -112,10 +112,11 @@ func (h *Handlers) do(ctx context.Context, c *api.Call, part int, cmd events.Com
 
 // after is the state that shows what a command did. The command is done: when
 // the region cannot be read, what its events tell must do.
-func (h *Handlers) after(ctx context.Context) view {
+func (h *Handlers) after(ctx context.Context, c *api.Call) view {
 	v, err := h.region.Read(ctx)
 	if err != nil {
 		v = state.New().Publish()
+		v.Meta.Region = c.Region
 	}
 	return view{v}
 }

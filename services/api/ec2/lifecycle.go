@@ -63,7 +63,7 @@ func (h *Handlers) change(ctx context.Context, c *api.Call, names []string, cmd 
 			moves[string(e.Instance)] = move{e.From, state.Terminated}
 		}
 	}
-	v := h.after(ctx)
+	v := h.after(ctx, c)
 	out := []model.InstanceStateChange{}
 	seen := map[string]bool{}
 	for _, id := range names {

@@ -28,7 +28,7 @@ func (h *Handlers) RunInstances(ctx context.Context, c *api.Call, in *model.RunI
 	if err != nil || c.DryRun {
 		return nil, err
 	}
-	v := h.after(ctx)
+	v := h.after(ctx, c)
 	out := &model.RunInstancesOutput{OwnerId: &c.Account, Groups: []model.GroupIdentifier{}, Instances: []model.Instance{}}
 	for _, r := range reply.Events {
 		e, ok := r.Event.(events.InstanceRequested)

@@ -1,0 +1,353 @@
+package ec2
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"skerry/events"
+	"skerry/services/api"
+	"skerry/services/decide"
+	"skerry/services/door"
+	"skerry/services/seal"
+	"skerry/services/state"
+)
+
+var _ Core = (*door.Door)(nil)
+
+// fake is a region in one process: the real decisions and the real state,
+// without Raft. Ids and times are the same in every run.
+type fake struct {
+	mu       sync.Mutex
+	tx       *state.Tx
+	now      time.Time
+	drawn    int
+	records  []events.Record
+	answered map[events.CommandID]events.Reply
+	tokens   map[string]events.Reply
+	stamps   []events.Stamped
+	consoles map[events.InstanceID]events.Console
+	asked    []events.InstanceID
+	silent   bool // hosts do not answer
+	dark     error
+}
+
+func (f *fake) Do(_ context.Context, s events.Stamp, c events.Command) (events.Reply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.do(s, c)
+}
+
+func (f *fake) do(s events.Stamp, c events.Command) (events.Reply, error) {
+	if r, ok := f.answered[s.ID]; ok {
+		return r, nil
+	}
+	f.now = f.now.Add(time.Second)
+	f.drawn++
+	s.Time, s.Seed = f.now, events.Seed{}
+	binary.BigEndian.PutUint64(s.Seed[:], uint64(f.drawn))
+	f.stamps = append(f.stamps, events.Stamped{Stamp: s, Command: c})
+	token := string(s.Account) + "/" + s.ClientToken + "/" + string(events.CommandBytes(c))
+	if r, ok := f.tokens[token]; ok && s.ClientToken != "" {
+		return r, nil
+	}
+	// What the log would carry must survive it.
+	back, err := events.DecodeStamped(events.Stamped{Stamp: s, Command: c}.Encode())
+	if err != nil {
+		return events.Reply{}, err
+	}
+	made, fault := decide.Command(&f.tx.View, back)
+	if fault != nil {
+		return events.Reply{N: f.tx.Meta.N, Fault: fault}, fault
+	}
+	var reply events.Reply
+	for _, e := range made {
+		r := events.Record{N: f.tx.Meta.N + 1, Prev: f.tx.Meta.Last, Time: s.Time, Cause: s.ID, Request: s.Request, Actor: s.Actor, Account: s.Account, Event: e}
+		r.Hash = sha256.Sum256(r.Encode())
+		f.tx.Apply(r)
+		reply.Events = append(reply.Events, r)
+	}
+	f.records = append(f.records, reply.Events...)
+	reply.N = f.tx.Meta.N
+	f.answered[s.ID] = reply
+	if s.ClientToken != "" {
+		f.tokens[token] = reply
+	}
+	return reply, nil
+}
+
+func (f *fake) Try(_ context.Context, s events.Stamp, c events.Command) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.Time = f.now
+	if _, fault := decide.Command(&f.tx.View, events.Stamped{Stamp: s, Command: c}); fault != nil {
+		return fault
+	}
+	return nil
+}
+
+func (f *fake) Read(context.Context) (*state.View, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dark != nil {
+		return nil, f.dark
+	}
+	return f.tx.Publish(), nil
+}
+
+func (f *fake) view() *state.View {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tx.Publish()
+}
+
+func (f *fake) Console(ctx context.Context, i state.Instance) (events.Console, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, i.ID)
+	if f.silent {
+		return events.Console{}, fmt.Errorf("bus: %w", context.DeadlineExceeded)
+	}
+	return f.consoles[i.ID], nil
+}
+
+// act has the region decide something that does not come through the API.
+func (f *fake) act(t testing.TB, account string, c events.Command) []events.Record {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, err := f.do(events.Stamp{ID: events.CommandID(fmt.Sprintf("test-%d", f.drawn)), Actor: "test", Account: events.AccountID(account), Version: 1}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Events
+}
+
+// place gives the instances that wait a host of their zone.
+func (f *fake) place(t testing.TB) {
+	t.Helper()
+	var p []events.Placement
+	for _, i := range f.view().Instances.All() {
+		if i.Host == "" && i.State == state.Pending {
+			p = append(p, events.Placement{Instance: i.ID, Host: events.HostID(i.Zone + "-1"), Why: events.Why{Policy: "test"}})
+		}
+	}
+	f.act(t, "", events.PlaceInstances{Placements: p})
+}
+
+// report is a host's word about an instance.
+func (f *fake) report(t testing.TB, id string, p events.Phase) {
+	t.Helper()
+	i, ok := f.view().Instances.Get(id)
+	if !ok {
+		t.Fatal("no instance", id)
+	}
+	f.act(t, "", events.ReportInstance{Host: i.Host, Instance: i.ID, Generation: i.Generation, Phase: p})
+}
+
+const (
+	alice   = "111111111111"
+	bob     = "222222222222"
+	ami     = "ami-00000000000000001"
+	aki     = "aki-00000000000000001"
+	ari     = "ari-00000000000000001"
+	version = "2016-11-15"
+)
+
+// world is a region with three zones, two hosts each, two accounts, and a door.
+type world struct {
+	*fake
+	t    testing.TB
+	url  string
+	key  *seal.Key
+	keys map[string]string // account to access key
+	log  *bytes.Buffer
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	key, err := seal.New([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{tx: state.New(), now: time.Date(2026, 11, 20, 18, 0, 0, 123e6, time.UTC), answered: map[events.CommandID]events.Reply{},
+		tokens: map[string]events.Reply{}, consoles: map[events.InstanceID]events.Console{}}
+	zones := []events.Zone{"isle-1a", "isle-1b", "isle-1c"}
+	file := func(n string) events.ImageFile { return events.ImageFile{Name: n, SHA256: "00", Bytes: 1} }
+	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Images: []events.Image{
+		{ID: aki, Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
+		{ID: ari, Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
+		{ID: ami, Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
+			Kernel: aki, Ramdisk: ari, RootDevice: "/dev/sda1", RootDeviceType: "instance-store", File: file("root")},
+	}})
+	for _, z := range zones {
+		for i := 1; i <= 2; i++ {
+			f.act(t, "", events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i)), Kind: "compute", Zone: z, Boot: "b",
+				Capacity: events.Capacity{VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000}})
+		}
+	}
+	w := &world{fake: f, t: t, key: key, keys: map[string]string{}, log: new(bytes.Buffer)}
+	f.act(t, "", events.CreateAccount{Name: "alice", ID: alice})
+	f.act(t, "", events.CreateAccount{Name: "bob", ID: bob})
+	for _, a := range f.view().Accounts.All() {
+		w.keys[string(a.ID)] = a.AccessKey
+	}
+	h := New(f, key, "")
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	s := httptest.NewServer(api.New(api.Config{Region: "isle-1", Keys: Keys{View: f.view, Key: key}, Table: h.Table(), Log: log}))
+	t.Cleanup(s.Close)
+	w.url = s.URL
+	return w
+}
+
+// call sends a signed request. Params are name, value pairs.
+func (w *world) call(account, action string, params ...string) (status int, text string) {
+	w.t.Helper()
+	form := url.Values{"Action": {action}, "Version": {version}}
+	service := "ec2"
+	if action == "GetCallerIdentity" {
+		service = "sts"
+		form.Set("Version", "2011-06-15")
+	}
+	for i := 0; i < len(params); i += 2 {
+		form.Set(params[i], params[i+1])
+	}
+	body := form.Encode()
+	r, err := http.NewRequest("POST", w.url, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	sum := sha256.Sum256([]byte(body))
+	id := w.keys[account]
+	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: id, SecretAccessKey: w.key.Secret(id)}, r, hex.EncodeToString(sum[:]), service, "isle-1", time.Now()); err != nil {
+		w.t.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	b, err := io.ReadAll(reply.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return reply.StatusCode, string(b)
+}
+
+// ok sends a request that must succeed, and reads the document.
+func (w *world) ok(account, action string, params ...string) *node {
+	w.t.Helper()
+	status, text := w.call(account, action, params...)
+	if status != 200 {
+		w.t.Fatalf("%s %v: %d %s", action, params, status, text)
+	}
+	return w.parse(text)
+}
+
+// fails sends a request that must be refused with a code.
+func (w *world) fails(code, account, action string, params ...string) (message string) {
+	w.t.Helper()
+	_, text := w.call(account, action, params...)
+	n := w.parse(text)
+	if got := n.text("Errors/Error/Code"); got != code {
+		w.t.Errorf("%s %v: want %s, got %s", action, params, code, text)
+	}
+	return n.text("Errors/Error/Message")
+}
+
+func (w *world) parse(text string) *node {
+	w.t.Helper()
+	n := new(node)
+	if err := xml.Unmarshal([]byte(text), n); err != nil {
+		w.t.Fatalf("%v: %s", err, text)
+	}
+	return n
+}
+
+// node is an element of a document, whatever it is.
+type node struct {
+	XMLName xml.Name
+	Text    string `xml:",chardata"`
+	Kids    []node `xml:",any"`
+}
+
+// all finds the elements at a path: a/b/c.
+func (n *node) all(path string) []*node {
+	if path == "" {
+		return []*node{n}
+	}
+	head, rest, _ := strings.Cut(path, "/")
+	var out []*node
+	for i := range n.Kids {
+		if n.Kids[i].XMLName.Local == head {
+			out = append(out, n.Kids[i].all(rest)...)
+		}
+	}
+	return out
+}
+
+func (n *node) texts(path string) []string {
+	var out []string
+	for _, k := range n.all(path) {
+		out = append(out, k.Text)
+	}
+	return out
+}
+
+func (n *node) text(path string) string { return strings.Join(n.texts(path), " ") }
+
+func (n *node) has(path string) bool { return len(n.all(path)) > 0 }
+
+// run launches instances and returns their ids.
+func (w *world) run(account string, params ...string) []string {
+	w.t.Helper()
+	all := map[string]string{"ImageId": ami, "MinCount": "1", "MaxCount": "1"}
+	for i := 0; i < len(params); i += 2 {
+		all[params[i]] = params[i+1]
+	}
+	var list []string
+	for k, v := range all {
+		list = append(list, k, v)
+	}
+	return w.ok(account, "RunInstances", list...).texts("instancesSet/item/instanceId")
+}
+
+// owned are things of an account.
+type owned struct{ instance, key, keyID, image, vpc, subnet, group, eni string }
+
+func (w *world) things(account string) owned {
+	w.t.Helper()
+	v := w.view()
+	a := events.AccountID(account)
+	vpc, _ := v.DefaultVPC(a)
+	o := owned{vpc: string(vpc.ID), key: "k-" + account, instance: w.run(account)[0]}
+	for s := range v.SubnetsOf(vpc.ID) {
+		o.subnet = string(s.ID)
+	}
+	for g := range v.GroupsOf(vpc.ID) {
+		o.group = string(g.ID)
+	}
+	for i := range w.view().InterfacesOf(a) {
+		o.eni = string(i.Interface.ID)
+	}
+	o.keyID = w.ok(account, "CreateKeyPair", "KeyName", o.key, "KeyType", "ed25519").text("keyPairId")
+	o.image = w.ok(account, "RegisterImage", "Name", "mine-"+account, "ImageLocation", "amazon/skerry-linux").text("imageId")
+	return o
+}
