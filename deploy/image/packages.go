@@ -147,7 +147,7 @@ func parseDepends(out []byte) map[string][]string {
 				settled = true
 			}
 		default:
-			more := l[1] == '|'
+			more := strings.HasPrefix(l, " |")
 			_, name, ok := strings.Cut(l, ": ")
 			if !ok {
 				continue
