@@ -8,6 +8,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROGRAMS := services scheduler storage-node compute-node network-node
 NATSCLI  := v0.4.0
 SEEDS    ?= 300
+RUNS     ?= 10
 
 .PHONY: help build run check test drill bench image nats down deps-build deps-run
 
@@ -16,7 +17,7 @@ help:
 	@echo 'make run     bring up a region on this machine and walk through it'
 	@echo 'make check   the quick tests: no root, no network, under a minute'
 	@echo 'make test    every test, with what they need installed; under 25 minutes'
-	@echo 'make drill   hundreds of seeded faults (SEEDS=300)'
+	@echo 'make drill   seeded faults: SEEDS=300 in virtual time, RUNS=10 on real processes'
 	@echo 'make bench   speed, as ratios to a yardstick of the same run'
 	@echo 'make image   the image of the instances, into .build/image'
 	@echo 'make nats    the NATS command line, into .build/nats'
@@ -47,11 +48,12 @@ check: export GOPROXY := off
 check:
 	@$(GO) run ./deploy/testreport -tags $(TAGS) -short -fuzz 0 -limit 3m -cached
 
-test: deps-run build image
+test: deps-run build image nats
 	@$(GO) run ./deploy/testreport -tags $(TAGS)
 
 drill: deps-run build image
-	$(GO) test -tags $(TAGS) -count=1 -timeout 2h -run 'Drill' -v ./deploy/... -args -seeds=$(SEEDS)
+	$(GO) test -tags $(TAGS) -count=1 -timeout 2h ./deploy/sim -args -seeds=$(SEEDS)
+	$(GO) test -tags $(TAGS) -count=1 -timeout 2h -run Drill -v ./deploy/drill -args -runs=$(RUNS)
 
 bench: deps-run build image
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -timeout 30m ./...

@@ -30,7 +30,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	home := t.TempDir()
 	t.Setenv("HOME", home)
-	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(home, ".config"))
 	s := &stage{t, programs(t), filepath.Join(home, "region")}
 	t.Cleanup(func() {
 		r, err := lab.Open(s.dir)

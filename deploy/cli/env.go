@@ -170,16 +170,20 @@ func contextFile(r *lab.Region) (path string, uid, gid int, err error) {
 	uid, gid = os.Getuid(), os.Getgid()
 	base := os.Getenv("XDG_CONFIG_HOME")
 	if base == "" {
-		home, err := os.UserHomeDir()
+		// The NATS CLI asks the password file, not $HOME.
+		if s := os.Getenv("SUDO_UID"); uid == 0 && s != "" {
+			if n, err := strconv.Atoi(s); err == nil {
+				uid = n
+			}
+		}
+		u, err := user.LookupId(strconv.Itoa(uid))
 		if err != nil {
-			return "", 0, 0, err
+			return "", 0, 0, fmt.Errorf("home of user %d: %w", uid, err)
 		}
-		if u, err := user.LookupId(os.Getenv("SUDO_UID")); err == nil && uid == 0 {
-			home = u.HomeDir
-			uid, _ = strconv.Atoi(u.Uid)
-			gid, _ = strconv.Atoi(u.Gid)
+		if gid, err = strconv.Atoi(u.Gid); err != nil {
+			return "", 0, 0, fmt.Errorf("group of user %d: %w", uid, err)
 		}
-		base = filepath.Join(home, ".config")
+		base = filepath.Join(u.HomeDir, ".config")
 	}
 	return filepath.Join(base, "nats", "context", "skerry-"+r.Name+".json"), uid, gid, nil
 }

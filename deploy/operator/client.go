@@ -84,6 +84,15 @@ func (c *Client) Command(ctx context.Context, cmd events.Command) (events.Reply,
 	return rep, err
 }
 
+// Send is Command for callers that ask nothing afterwards: it does not wait
+// until every voter knows.
+func (c *Client) Send(ctx context.Context, cmd events.Command) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := c.bus.Command(ctx, bus.NewStamp("operator"), cmd)
+	return err
+}
+
 // settleFor bounds the wait for voters to hear of a command.
 const settleFor = 500 * time.Millisecond
 
