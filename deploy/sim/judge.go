@@ -53,9 +53,8 @@ func (r *Region) Watch() *Witness {
 // has settled, and checks what must hold of it.
 func (r *Region) Judge(w *Witness, clients ...*Clients) {
 	r.T.Helper()
+	r.Settle()
 	leader := r.WaitLeader(nil)
-	r.Within(90*time.Second, "every instance is where it ends up", func() bool { return r.unsettled() == "" })
-	leader = r.WaitLeader(nil)
 
 	// Replicas agree, in state and in history.
 	view := leader.Voter().View()
@@ -150,6 +149,18 @@ func (r *Region) history(z *Zone, n uint64) []events.Record {
 		out = append(out, page...)
 	}
 	return out
+}
+
+// Settle waits until every instance is where it ends up.
+func (r *Region) Settle() {
+	r.T.Helper()
+	left := ""
+	defer func() {
+		if left != "" {
+			r.T.Logf("unsettled: %s", left)
+		}
+	}()
+	r.Within(90*time.Second, "every instance is where it ends up", func() bool { left = r.unsettled(); return left == "" })
 }
 
 // unsettled names something that is still on its way, or nothing.

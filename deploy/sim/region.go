@@ -143,7 +143,7 @@ func New(t testing.TB, o Options) *Region {
 		w = io.Discard
 	}
 	r := &Region{T: t, Rng: rand.New(rand.NewPCG(o.Seed, 0x5ee4)), o: o,
-		log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))}
+		log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
 	if r.Key, err = seal.New(make([]byte, 32)); err != nil {
@@ -230,7 +230,7 @@ func (z *Zone) Start(first bool) {
 		servers = append(servers, raft.Server{ID: raft.ServerID(o.Name), Address: o.addr})
 		form.Zones = append(form.Zones, events.Zone(o.Name))
 	}
-	v, err := voter.Open(voter.Options{AZ: z.Name, Voters: servers, Bootstrap: first, FS: z.Disk.FS, Dir: "voter", Transport: z.wire,
+	v, err := voter.Open(voter.Options{AZ: z.Name, Voters: servers, Bootstrap: first, FS: z.Disk.FS, Dir: "/voter", Transport: z.wire,
 		Now: func() time.Time { z.mu.Lock(); defer z.mu.Unlock(); return time.Now().Add(z.Skew) }, Log: log, SnapshotThreshold: r.o.SnapshotThreshold})
 	if err != nil {
 		r.T.Fatalf("%s: %v", z.Name, err)
@@ -302,6 +302,7 @@ func (z *Zone) Crash(n int) {
 // Restart starts a crashed zone again.
 func (z *Zone) Restart() {
 	z.Port.Cut(false, false)
+	_, z.wire = raft.NewInmemTransport(z.addr) // Raft closed the one before
 	z.region.connect(z)
 	z.Start(false)
 }

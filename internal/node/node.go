@@ -184,11 +184,16 @@ func (n *Node) fetch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchFor)
 	defer cancel()
 	if !n.joined.Load() {
-		_, err := n.o.Bus.NodeCommand(ctx, n.o.Host, bus.NewStamp("node:"+string(n.o.Host)+"/"+n.o.Kind), events.JoinNode{
+		reply, err := n.o.Bus.NodeCommand(ctx, n.o.Host, bus.NewStamp("node:"+string(n.o.Host)+"/"+n.o.Kind), events.JoinNode{
 			Host: n.o.Host, Kind: n.o.Kind, Zone: n.o.Zone, Boot: n.boot, Address: n.o.Address, Capacity: n.o.Capacity, Accel: n.o.Accel})
 		if err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
+		// The join is an event of its own: a set from before it may name guests
+		// that this node has destroyed since.
+		n.mu.Lock()
+		n.floor = max(n.floor, reply.N)
+		n.mu.Unlock()
 		n.joined.Store(true)
 		n.o.Log.Info("joined", "boot", n.boot, "vcpus", n.o.Capacity.VCPUs, "memoryMiB", n.o.Capacity.MemoryMiB, "accel", n.o.Accel)
 	}
@@ -210,6 +215,9 @@ func (n *Node) fetch(ctx context.Context) error {
 		return err
 	}
 	if q.Only != nil {
+		n.mu.Lock()
+		n.floor = max(n.floor, set.Manifest.N)
+		n.mu.Unlock()
 		n.keep.Want(set, false)
 		return nil
 	}
@@ -276,8 +284,9 @@ func (n *Node) store(set events.SpecSet) error {
 	return nil
 }
 
-// load reads the set held before a restart. A set that cannot be read counts as
-// none: the node adopts and waits for the region.
+// load reads the set held before a restart, for its number only: it says what
+// was wanted then, and acting on it could bring back what the region has ended
+// since. A set that cannot be read counts as none.
 func (n *Node) load() error {
 	if n.o.Data == "" {
 		return nil
@@ -297,8 +306,7 @@ func (n *Node) load() error {
 		n.o.Log.Warn("node: the stored specs are damaged and not used", "path", n.path(), "err", err)
 		return nil
 	}
-	n.set, n.synced = set, true
-	n.keep.Want(set, true)
+	n.floor = set.Manifest.N
 	return nil
 }
 

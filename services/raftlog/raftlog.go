@@ -5,7 +5,6 @@
 //
 //	'l' index(8)  term(8) type(1) appended-at ns(8) len(4) extensions data
 //	's' key       value of the stable store (term, vote)
-//	'c'           commit index, written in the batch of the entries it came with
 //
 // Snapshots are files beside it: see Snapshots.
 package raftlog
@@ -22,13 +21,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Store is a raft.LogStore, raft.StableStore and raft.CommitTrackingLogStore.
+// Store is a raft.LogStore and raft.StableStore.
 type Store struct {
 	db *pebble.DB
 
 	mu          sync.Mutex
 	first, last uint64
-	staged      uint64
 }
 
 // memTable is small: the log is short-lived and written twice.
@@ -125,7 +123,7 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 // StoreLog appends one entry durably.
 func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs appends entries durably, in one sync, with the staged commit index.
+// StoreLogs appends entries durably, in one sync.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
@@ -141,19 +139,13 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("raftlog: %w", err)
 		}
 	}
-	last := logs[len(logs)-1].Index
-	if c := min(s.staged, last); c > 0 {
-		if err := b.Set([]byte{'c'}, binary.BigEndian.AppendUint64(nil, c), nil); err != nil {
-			return fmt.Errorf("raftlog: %w", err)
-		}
-	}
 	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
 	if s.first == 0 {
 		s.first = logs[0].Index
 	}
-	s.last = last
+	s.last = logs[len(logs)-1].Index
 	return nil
 }
 
@@ -174,25 +166,6 @@ func (s *Store) DeleteRange(min, max uint64) error {
 		s.last = min - 1
 	}
 	return nil
-}
-
-// StageCommitIndex remembers a commit index for the next StoreLogs.
-func (s *Store) StageCommitIndex(index uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.staged = index
-	return nil
-}
-
-// GetCommitIndex is the stored commit index, never above the last entry.
-func (s *Store) GetCommitIndex() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v, err := s.get([]byte{'c'})
-	if err != nil || len(v) != 8 {
-		return 0, err
-	}
-	return min(binary.BigEndian.Uint64(v), s.last), nil
 }
 
 func (s *Store) get(key []byte) ([]byte, error) {

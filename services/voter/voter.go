@@ -87,6 +87,11 @@ func Open(o Options) (*Voter, error) {
 	if err != nil {
 		return nil, errors.Join(err, hist.Close(), store.Close())
 	}
+	// A directory survives a power cut when its parent is synced; the stores
+	// sync what is inside of theirs.
+	if err := errors.Join(syncDir(o.FS, o.Dir), syncDir(o.FS, o.FS.PathDir(o.Dir))); err != nil {
+		return nil, errors.Join(fmt.Errorf("voter: %w", err), hist.Close(), store.Close())
+	}
 	v := &Voter{o: o, fsm: newFSM(hist), store: store, hist: hist, terms: make(chan bool, 16), queue: make(chan struct{}, maxInFlight)}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(o.AZ)
@@ -95,7 +100,8 @@ func Open(o Options) (*Voter, error) {
 	c.MaxAppendEntries, c.BatchApplyCh = maxAppend, true
 	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = o.SnapshotThreshold, 30*time.Second, trailing
 	c.NotifyCh = v.terms
-	c.RestoreCommittedLogs = true
+	// RestoreCommittedLogs stays off: raft 1.8.0 then skips the configuration
+	// entries it restores, and a restarted voter knows no peers.
 	c.Logger = hclog.New(&hclog.LoggerOptions{Output: lineLog{o.Log}, Level: hclog.Info, DisableTime: true})
 	if o.Bootstrap {
 		has, err := raft.HasExistingState(store, store, snaps)
@@ -110,6 +116,14 @@ func Open(o Options) (*Voter, error) {
 		return nil, errors.Join(fmt.Errorf("voter: %w", err), hist.Close(), store.Close())
 	}
 	return v, nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close stops the member and closes its stores.

@@ -125,6 +125,11 @@ func (w *Watch) nodes(mayLose bool) {
 		z.all++
 		k := events.NodeKey{Host: n.Host, Kind: n.Kind}
 		h, ok := w.heard[k]
+		if !n.Lost && h.boot != n.Boot {
+			// It joined after it was last heard: its join is the first word of this start.
+			h, ok = heard{now, n.Boot}, true
+			w.heard[k] = h
+		}
 		if ok && now.Sub(h.at) < silence {
 			anybody = true
 			if n.Lost {

@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"skerry/compute-node/hypervisor/memory"
+)
+
+// Fault is something that goes wrong for a while, and its repair. It returns
+// when the region may be judged again.
+type Fault struct {
+	Name string
+	Do   func(*Region)
+}
+
+// Faults are the kinds that a seed draws from.
+var Faults = []Fault{
+	{"leader isolated", func(r *Region) {
+		z := r.WaitLeader(nil)
+		z.Isolate()
+		r.pause(2, 6)
+		z.Heal()
+	}},
+	{"leader isolated, its bus too", func(r *Region) {
+		z := r.WaitLeader(nil)
+		z.Isolate()
+		z.Port.Cut(true, true)
+		r.pause(2, 6)
+		z.Heal()
+	}},
+	{"voter hears nothing", func(r *Region) {
+		z := r.anyZone()
+		z.Deafen()
+		r.pause(2, 5)
+		z.Heal()
+	}},
+	{"voter loses power at some sync", func(r *Region) {
+		z := r.anyZone()
+		z.Crash(1 + r.Rng.IntN(40))
+		r.pause(1, 6)
+		z.Restart()
+	}},
+	{"leader loses power at some sync", func(r *Region) {
+		z := r.WaitLeader(nil)
+		z.Crash(1 + r.Rng.IntN(40))
+		r.pause(1, 6)
+		z.Restart()
+	}},
+	{"zone is away until its log is truncated elsewhere", func(r *Region) {
+		z := r.anyZone()
+		z.Crash(1 + r.Rng.IntN(10))
+		r.pause(10, 15)
+		z.Restart()
+	}},
+	{"host's replies are lost", func(r *Region) {
+		h := r.anyHost()
+		h.Port.Cut(false, true)
+		r.pause(2, 20)
+		h.Port.Cut(false, false)
+	}},
+	{"host hears nothing", func(r *Region) {
+		h := r.anyHost()
+		h.Port.Cut(true, false)
+		r.pause(2, 20)
+		h.Port.Cut(false, false)
+	}},
+	{"bus destroyed", func(r *Region) {
+		r.Bus.Stop()
+		r.pause(1, 5)
+		if err := r.Bus.Start(); err != nil {
+			r.T.Fatal(err)
+		}
+	}},
+	{"agent restarts", func(r *Region) {
+		h := r.anyHost()
+		h.Stop()
+		r.pause(0, 15)
+		h.Start()
+	}},
+	{"scheduler restarts", func(r *Region) {
+		r.sched.stop()
+		r.pause(0, 4)
+		r.StartScheduler()
+	}},
+	{"guests end by themselves", func(r *Region) {
+		z := r.WaitLeader(nil)
+		n := 0
+		for _, i := range z.Voter().View().Instances.All() {
+			for _, h := range r.Hosts {
+				if h.ID == i.Host && r.Rng.IntN(3) == 0 && n < 5 {
+					h.HV.PowerOff(string(i.ID))
+					n++
+				}
+			}
+		}
+	}},
+	{"starts fail after the work is done", func(r *Region) {
+		h := r.anyHost()
+		h.HV.SetFaults(memory.Faults{AfterStart: errAfter, LostEvents: true})
+		r.pause(2, 6)
+		h.HV.SetFaults(memory.Faults{})
+	}},
+	{"clock of a voter jumps", func(r *Region) {
+		z := r.anyZone()
+		z.setSkew(time.Duration(r.Rng.IntN(1200)-600) * time.Second)
+		r.pause(3, 6)
+		z.setSkew(0)
+	}},
+}
+
+func (z *Zone) setSkew(d time.Duration) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.Skew = d
+}
+
+// pause lets from to to seconds pass.
+func (r *Region) pause(from, to int) {
+	time.Sleep(time.Duration(from*1000+r.Rng.IntN((to-from)*1000+1)) * time.Millisecond)
+}
+
+func (r *Region) anyZone() *Zone {
+	up := slices.DeleteFunc(slices.Clone(r.Zones), func(z *Zone) bool { return z.Up() == nil })
+	return up[r.Rng.IntN(len(up))]
+}
+
+func (r *Region) anyHost() *Host { return r.Hosts[r.Rng.IntN(len(r.Hosts))] }
+
+var errAfter = errors.New("the answer was lost")
