@@ -24,12 +24,13 @@ type Agent struct {
 }
 
 // New makes an agent on a hypervisor and a store of files.
-func New(o node.Options, hv hypervisor.Driver, store guests.Store, accel hypervisor.Accel) *Agent {
+// Conditions of the machine go into its heartbeats.
+func New(o node.Options, hv hypervisor.Driver, store guests.Store, accel hypervisor.Accel, conditions ...string) *Agent {
 	o.Kind = "compute"
 	o.Accel = string(accel)
 	n := node.New(o)
 	report := guests.ReporterFunc(func(ctx context.Context, r events.ReportInstance) error { return n.Report(ctx, r) })
-	k := guests.New(hv, store, report, guests.Options{Host: o.Host, Accel: accel, Log: o.Log})
+	k := guests.New(hv, store, report, guests.Options{Host: o.Host, Accel: accel, Log: o.Log, Conditions: conditions})
 	n.SetKeeper(keeper{k})
 	return &Agent{n, k, o}
 }
