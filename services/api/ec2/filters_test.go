@@ -1,0 +1,501 @@
+package ec2
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"skerry/events"
+)
+
+// described is a describe action: where its rows are in the document, and for
+// each filter of the EC2 API reference where the row shows what it filters by.
+// A path may begin with ^ for the element around the row's list; - says that no
+// row here has such a thing; =TEXT that every row has this value, and
+// =TEXT@path that those have it that show the path.
+type described struct {
+	action  string
+	params  []string
+	rows    string
+	up      string // the element around, when rows are nested
+	id      string
+	filters string
+	fields  []string // names that are implemented
+}
+
+func names[R any](m map[string]func(R) []string) []string { return slices.Sorted(maps.Keys(m)) }
+
+var describes = []described{
+	{action: "DescribeRegions", rows: "regionInfo/item", id: "regionName", fields: names(regionListing.fields), filters: `
+		endpoint regionEndpoint
+		opt-in-status optInStatus
+		region-name regionName`},
+	{action: "DescribeAvailabilityZones", rows: "availabilityZoneInfo/item", id: "zoneName", fields: names(zoneListing.fields), filters: `
+		group-name groupName
+		message messageSet/item/message
+		opt-in-status optInStatus
+		parent-zone-id -
+		parent-zone-name -
+		region-name regionName
+		state zoneState
+		zone-id zoneId
+		zone-name zoneName
+		zone-type zoneType`},
+	{action: "DescribeInstanceTypeOfferings", params: []string{"LocationType", "availability-zone-id"}, rows: "instanceTypeOfferingSet/item", id: "instanceType location",
+		fields: names(offeringListing.fields), filters: `
+		instance-type instanceType
+		location location`},
+	{action: "DescribeInstanceTypes", rows: "instanceTypeSet/item", id: "instanceType", fields: names(typeListing.fields), filters: `
+		auto-recovery-supported autoRecoverySupported
+		bare-metal bareMetal
+		burstable-performance-supported burstablePerformanceSupported
+		current-generation currentGeneration
+		dedicated-hosts-supported dedicatedHostsSupported
+		ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps -
+		ebs-info.ebs-optimized-info.baseline-iops -
+		ebs-info.ebs-optimized-info.baseline-throughput-in-mbps -
+		ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps -
+		ebs-info.ebs-optimized-info.maximum-iops -
+		ebs-info.ebs-optimized-info.maximum-throughput-in-mbps -
+		ebs-info.ebs-optimized-support ebsInfo/ebsOptimizedSupport
+		ebs-info.encryption-support ebsInfo/encryptionSupport
+		ebs-info.nvme-support ebsInfo/nvmeSupport
+		free-tier-eligible freeTierEligible
+		hibernation-supported hibernationSupported
+		hypervisor hypervisor
+		instance-storage-info.disk.count instanceStorageInfo/disks/item/count
+		instance-storage-info.disk.size-in-gb instanceStorageInfo/disks/item/sizeInGB
+		instance-storage-info.disk.type instanceStorageInfo/disks/item/type
+		instance-storage-info.encryption-support instanceStorageInfo/encryptionSupport
+		instance-storage-info.nvme-support instanceStorageInfo/nvmeSupport
+		instance-storage-info.total-size-in-gb instanceStorageInfo/totalSizeInGB
+		instance-storage-supported instanceStorageSupported
+		instance-type instanceType
+		memory-info.size-in-mib memoryInfo/sizeInMiB
+		network-info.efa-info.maximum-efa-interfaces -
+		network-info.efa-supported networkInfo/efaSupported
+		network-info.ena-support networkInfo/enaSupport
+		network-info.encryption-in-transit-supported networkInfo/encryptionInTransitSupported
+		network-info.ipv4-addresses-per-interface networkInfo/ipv4AddressesPerInterface
+		network-info.ipv6-addresses-per-interface networkInfo/ipv6AddressesPerInterface
+		network-info.ipv6-supported networkInfo/ipv6Supported
+		network-info.maximum-network-cards networkInfo/maximumNetworkCards
+		network-info.maximum-network-interfaces networkInfo/maximumNetworkInterfaces
+		network-info.network-performance networkInfo/networkPerformance
+		nitro-enclaves-support nitroEnclavesSupport
+		nitro-tpm-support nitroTpmSupport
+		nitro-tpm-info.supported-versions -
+		processor-info.supported-architecture processorInfo/supportedArchitectures/item
+		processor-info.sustained-clock-speed-in-ghz processorInfo/sustainedClockSpeedInGhz
+		processor-info.supported-features -
+		supported-boot-mode supportedBootModes/item
+		supported-root-device-type supportedRootDeviceTypes/item
+		supported-usage-class supportedUsageClasses/item
+		supported-virtualization-type supportedVirtualizationTypes/item
+		vcpu-info.default-cores vCpuInfo/defaultCores
+		vcpu-info.default-threads-per-core vCpuInfo/defaultThreadsPerCore
+		vcpu-info.default-vcpus vCpuInfo/defaultVCpus
+		vcpu-info.valid-cores vCpuInfo/validCores/item
+		vcpu-info.valid-threads-per-core vCpuInfo/validThreadsPerCore/item`},
+	{action: "DescribeTags", rows: "tagSet/item", id: "resourceId key", fields: names(tagListing.fields), filters: `
+		key key
+		resource-id resourceId
+		resource-type resourceType
+		value value
+		tag-key key
+		tag-value value`},
+	{action: "DescribeKeyPairs", rows: "keySet/item", id: "keyName", fields: names(keyListing.fields), filters: `
+		key-pair-id keyPairId
+		fingerprint keyFingerprint
+		key-name keyName
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value`},
+	{action: "DescribeImages", rows: "imagesSet/item", id: "imageId", fields: names(imageListing.fields), filters: `
+		architecture architecture
+		block-device-mapping.delete-on-termination -
+		block-device-mapping.device-name -
+		block-device-mapping.snapshot-id -
+		block-device-mapping.volume-size -
+		block-device-mapping.volume-type -
+		block-device-mapping.encrypted -
+		creation-date creationDate
+		description description
+		ena-support enaSupport
+		hypervisor hypervisor
+		image-id imageId
+		image-type imageType
+		is-public isPublic
+		kernel-id kernelId
+		manifest-location imageLocation
+		name name
+		owner-alias imageOwnerAlias
+		owner-id imageOwnerId
+		platform -
+		product-code -
+		product-code.type -
+		ramdisk-id ramdiskId
+		root-device-name rootDeviceName
+		root-device-type rootDeviceType
+		source-instance-id -
+		state imageState
+		state-reason-code -
+		state-reason-message -
+		sriov-net-support -
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		virtualization-type virtualizationType`},
+	{action: "DescribeInstanceStatus", params: []string{"IncludeAllInstances", "true"}, rows: "instanceStatusSet/item", id: "instanceId", fields: names(statusListing.fields), filters: `
+		availability-zone availabilityZone
+		event.code -
+		event.description -
+		event.instance-event-id -
+		event.not-after -
+		event.not-before -
+		event.not-before-deadline -
+		instance-state-code instanceState/code
+		instance-state-name instanceState/name
+		instance-status.reachability instanceStatus/details/item/status
+		instance-status.status instanceStatus/status
+		system-status.reachability systemStatus/details/item/status
+		system-status.status systemStatus/status`},
+	{action: "DescribeVpcs", rows: "vpcSet/item", id: "vpcId", fields: names(vpcListing.fields), filters: `
+		cidr cidrBlock
+		cidr-block-association.cidr-block cidrBlockAssociationSet/item/cidrBlock
+		cidr-block-association.association-id cidrBlockAssociationSet/item/associationId
+		cidr-block-association.state cidrBlockAssociationSet/item/cidrBlockState/state
+		dhcp-options-id dhcpOptionsId
+		ipv6-cidr-block-association.ipv6-cidr-block -
+		ipv6-cidr-block-association.ipv6-pool -
+		ipv6-cidr-block-association.association-id -
+		ipv6-cidr-block-association.state -
+		is-default isDefault
+		isDefault isDefault
+		owner-id ownerId
+		state state
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-id vpcId`},
+	{action: "DescribeSubnets", rows: "subnetSet/item", id: "subnetId", fields: names(subnetListing.fields), filters: `
+		availability-zone availabilityZone
+		availabilityZone availabilityZone
+		availability-zone-id availabilityZoneId
+		availabilityZoneId availabilityZoneId
+		available-ip-address-count availableIpAddressCount
+		cidr cidrBlock
+		cidr-block cidrBlock
+		cidrBlock cidrBlock
+		customer-owned-ipv4-pool -
+		default-for-az defaultForAz
+		defaultForAz defaultForAz
+		enable-dns64 enableDns64
+		enable-lni-at-device-index -
+		ipv6-cidr-block-association.ipv6-cidr-block -
+		ipv6-cidr-block-association.association-id -
+		ipv6-cidr-block-association.state -
+		ipv6-native ipv6Native
+		map-customer-owned-ip-on-launch mapCustomerOwnedIpOnLaunch
+		map-public-ip-on-launch mapPublicIpOnLaunch
+		outpost-arn -
+		owner-id ownerId
+		private-dns-name-options-on-launch.hostname-type privateDnsNameOptionsOnLaunch/hostnameType
+		private-dns-name-options-on-launch.enable-resource-name-dns-a-record privateDnsNameOptionsOnLaunch/enableResourceNameDnsARecord
+		private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record privateDnsNameOptionsOnLaunch/enableResourceNameDnsAAAARecord
+		state state
+		subnet-arn subnetArn
+		subnet-id subnetId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-id vpcId`},
+	{action: "DescribeSecurityGroups", rows: "securityGroupInfo/item", id: "groupId", fields: names(groupListing.fields), filters: `
+		description groupDescription
+		egress.ip-permission.cidr ipPermissionsEgress/item/ipRanges/item/cidrIp
+		egress.ip-permission.from-port ipPermissionsEgress/item/fromPort
+		egress.ip-permission.group-id ipPermissionsEgress/item/groups/item/groupId
+		egress.ip-permission.group-name ipPermissionsEgress/item/groups/item/groupName
+		egress.ip-permission.ipv6-cidr ipPermissionsEgress/item/ipv6Ranges/item/cidrIpv6
+		egress.ip-permission.prefix-list-id ipPermissionsEgress/item/prefixListIds/item/prefixListId
+		egress.ip-permission.protocol ipPermissionsEgress/item/ipProtocol
+		egress.ip-permission.to-port ipPermissionsEgress/item/toPort
+		egress.ip-permission.user-id ipPermissionsEgress/item/groups/item/userId
+		group-id groupId
+		group-name groupName
+		ip-permission.cidr ipPermissions/item/ipRanges/item/cidrIp
+		ip-permission.from-port ipPermissions/item/fromPort
+		ip-permission.group-id ipPermissions/item/groups/item/groupId
+		ip-permission.group-name ipPermissions/item/groups/item/groupName
+		ip-permission.ipv6-cidr ipPermissions/item/ipv6Ranges/item/cidrIpv6
+		ip-permission.prefix-list-id ipPermissions/item/prefixListIds/item/prefixListId
+		ip-permission.protocol ipPermissions/item/ipProtocol
+		ip-permission.to-port ipPermissions/item/toPort
+		ip-permission.user-id ipPermissions/item/groups/item/userId
+		owner-id ownerId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-id vpcId`},
+	{action: "DescribeInstances", up: "reservationSet/item", rows: "instancesSet/item", id: "instanceId", fields: names(instanceListing.fields), filters: `
+		affinity -
+		architecture architecture
+		availability-zone placement/availabilityZone
+		block-device-mapping.attach-time -
+		block-device-mapping.delete-on-termination -
+		block-device-mapping.device-name -
+		block-device-mapping.status -
+		block-device-mapping.volume-id -
+		boot-mode -
+		capacity-reservation-id -
+		capacity-reservation-specification.capacity-reservation-preference capacityReservationSpecification/capacityReservationPreference
+		capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id -
+		capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn -
+		client-token clientToken
+		current-instance-boot-mode currentInstanceBootMode
+		dns-name dnsName
+		ebs-optimized ebsOptimized
+		ena-support enaSupport
+		enclave-options.enabled enclaveOptions/enabled
+		hibernation-options.configured hibernationOptions/configured
+		host-id -
+		hypervisor hypervisor
+		iam-instance-profile.arn -
+		iam-instance-profile.id -
+		iam-instance-profile.name -
+		image-id imageId
+		instance-id instanceId
+		instance-lifecycle -
+		instance-state-code instanceState/code
+		instance-state-name instanceState/name
+		instance-type instanceType
+		instance.group-id groupSet/item/groupId
+		instance.group-name groupSet/item/groupName
+		ip-address -
+		ipv6-address -
+		kernel-id kernelId
+		key-name keyName
+		launch-index amiLaunchIndex
+		launch-time launchTime
+		maintenance-options.auto-recovery maintenanceOptions/autoRecovery
+		metadata-options.http-endpoint metadataOptions/httpEndpoint
+		metadata-options.http-protocol-ipv4 =enabled
+		metadata-options.http-protocol-ipv6 metadataOptions/httpProtocolIpv6
+		metadata-options.http-put-response-hop-limit metadataOptions/httpPutResponseHopLimit
+		metadata-options.http-tokens metadataOptions/httpTokens
+		metadata-options.instance-metadata-tags metadataOptions/instanceMetadataTags
+		metadata-options.state metadataOptions/state
+		monitoring-state monitoring/state
+		network-interface.addresses.association.allocation-id -
+		network-interface.addresses.association.association-id -
+		network-interface.addresses.association.carrier-ip -
+		network-interface.addresses.association.customer-owned-ip -
+		network-interface.addresses.association.ip-owner-id -
+		network-interface.addresses.association.public-dns-name -
+		network-interface.addresses.association.public-ip -
+		network-interface.addresses.primary networkInterfaceSet/item/privateIpAddressesSet/item/primary
+		network-interface.addresses.private-dns-name networkInterfaceSet/item/privateIpAddressesSet/item/privateDnsName
+		network-interface.addresses.private-ip-address networkInterfaceSet/item/privateIpAddressesSet/item/privateIpAddress
+		network-interface.association.allocation-id -
+		network-interface.association.association-id -
+		network-interface.association.carrier-ip -
+		network-interface.association.customer-owned-ip -
+		network-interface.association.ip-owner-id -
+		network-interface.association.public-dns-name -
+		network-interface.association.public-ip -
+		network-interface.attachment.attach-time networkInterfaceSet/item/attachment/attachTime
+		network-interface.attachment.attachment-id networkInterfaceSet/item/attachment/attachmentId
+		network-interface.attachment.delete-on-termination networkInterfaceSet/item/attachment/deleteOnTermination
+		network-interface.attachment.device-index networkInterfaceSet/item/attachment/deviceIndex
+		network-interface.attachment.instance-id instanceId@networkInterfaceSet/item
+		network-interface.attachment.instance-owner-id =111111111111@networkInterfaceSet/item
+		network-interface.attachment.network-card-index networkInterfaceSet/item/attachment/networkCardIndex
+		network-interface.attachment.status networkInterfaceSet/item/attachment/status
+		network-interface.availability-zone placement/availabilityZone@networkInterfaceSet/item
+		network-interface.deny-all-igw-traffic =false@networkInterfaceSet/item
+		network-interface.description networkInterfaceSet/item/description
+		network-interface.group-id networkInterfaceSet/item/groupSet/item/groupId
+		network-interface.group-name networkInterfaceSet/item/groupSet/item/groupName
+		network-interface.ipv4-prefixes.ipv4-prefix -
+		network-interface.ipv6-address -
+		network-interface.ipv6-addresses.ipv6-address -
+		network-interface.ipv6-addresses.is-primary-ipv6 -
+		network-interface.ipv6-native =false@networkInterfaceSet/item
+		network-interface.ipv6-prefixes.ipv6-prefix -
+		network-interface.mac-address networkInterfaceSet/item/macAddress
+		network-interface.network-interface-id networkInterfaceSet/item/networkInterfaceId
+		network-interface.outpost-arn -
+		network-interface.owner-id networkInterfaceSet/item/ownerId
+		network-interface.private-dns-name networkInterfaceSet/item/privateDnsName
+		network-interface.private-ip-address networkInterfaceSet/item/privateIpAddress
+		network-interface.public-dns-name -
+		network-interface.requester-id -
+		network-interface.requester-managed =false@networkInterfaceSet/item
+		network-interface.status networkInterfaceSet/item/status
+		network-interface.source-dest-check networkInterfaceSet/item/sourceDestCheck
+		network-interface.subnet-id networkInterfaceSet/item/subnetId
+		network-interface.tag-key =nic@tagSet/item
+		network-interface.tag-value =one@tagSet/item
+		network-interface.vpc-id networkInterfaceSet/item/vpcId
+		outpost-arn -
+		owner-id ^ownerId
+		placement-group-name placement/groupName
+		placement-partition-number -
+		platform -
+		platform-details platformDetails
+		private-dns-name privateDnsName
+		private-dns-name-options.enable-resource-name-dns-a-record privateDnsNameOptions/enableResourceNameDnsARecord
+		private-dns-name-options.enable-resource-name-dns-aaaa-record privateDnsNameOptions/enableResourceNameDnsAAAARecord
+		private-dns-name-options.hostname-type privateDnsNameOptions/hostnameType
+		private-ip-address privateIpAddress
+		product-code -
+		product-code.type -
+		ramdisk-id ramdiskId
+		reason reason
+		requester-id -
+		reservation-id ^reservationId
+		root-device-name rootDeviceName
+		root-device-type rootDeviceType
+		source-dest-check sourceDestCheck
+		spot-instance-request-id -
+		state-reason-code stateReason/code
+		state-reason-message stateReason/message
+		subnet-id subnetId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		tenancy placement/tenancy
+		tpm-support -
+		usage-operation usageOperation
+		usage-operation-update-time usageOperationUpdateTime
+		virtualization-type virtualizationType
+		vpc-id vpcId`},
+}
+
+// shownRow is one row of a document and the element around it.
+type shownRow struct{ row, around *node }
+
+func (d described) read(n *node) (out []shownRow) {
+	for _, u := range n.all(d.up) {
+		for _, r := range u.all(d.rows) {
+			out = append(out, shownRow{r, u})
+		}
+	}
+	return out
+}
+
+func (d described) name(r shownRow) string {
+	var parts []string
+	for _, p := range strings.Fields(d.id) {
+		parts = append(parts, r.row.text(p))
+	}
+	return strings.Join(parts, " ")
+}
+
+// values are what a row shows at a path of the table.
+func (r shownRow) values(path string) []string {
+	path, only, limited := strings.Cut(path, "@")
+	switch {
+	case path == "-", limited && !r.row.has(only):
+		return nil
+	case path[0] == '=':
+		return []string{path[1:]}
+	case path[0] == '^':
+		return r.around.texts(path[1:])
+	}
+	return r.row.texts(path)
+}
+
+// Each documented filter selects exactly the rows whose document shows a
+// matching value, and no other name is a filter.
+func TestFilters(t *testing.T) {
+	w := variety(t)
+	for _, d := range describes {
+		t.Run(d.action, func(t *testing.T) {
+			w.t = t
+			all := d.read(w.ok(alice, d.action, d.params...))
+			if len(all) == 0 {
+				t.Fatal("no rows to filter")
+			}
+			documented := []string{}
+			for _, l := range strings.Split(strings.TrimSpace(d.filters), "\n") {
+				name, path, _ := strings.Cut(strings.TrimSpace(l), " ")
+				documented = append(documented, name)
+				check := func(want func(string) bool, values ...string) {
+					t.Helper()
+					params := append([]string{"Filter.1.Name", name}, d.params...)
+					for i, v := range values {
+						params = append(params, "Filter.1.Value."+string(rune('1'+i)), v)
+					}
+					var expected, got []string
+					for _, r := range all {
+						if slices.ContainsFunc(r.values(path), want) {
+							expected = append(expected, d.name(r))
+						}
+					}
+					for _, r := range d.read(w.ok(alice, d.action, params...)) {
+						got = append(got, d.name(r))
+					}
+					if !slices.Equal(got, expected) {
+						t.Errorf("%s=%q: got %d rows %v, want %d %v", name, values, len(got), got, len(expected), expected)
+					}
+				}
+				distinct := map[string]bool{}
+				for _, r := range all {
+					for _, v := range r.values(path) {
+						distinct[v] = true
+					}
+				}
+				values := slices.Sorted(maps.Keys(distinct))
+				check(func(string) bool { return true }, "*")
+				check(func(string) bool { return false }, "no such value")
+				for _, v := range values[:min(len(values), 3)] {
+					plain := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`).Replace(v)
+					check(func(s string) bool { return s == v }, plain)
+				}
+				if n := len(values); n > 1 {
+					a, b := values[0], values[n-1]
+					check(func(s string) bool { return s == a || s == b }, a, b)
+					if len(b) > 2 && !strings.ContainsAny(b, `*?\`) {
+						check(func(s string) bool { return strings.HasPrefix(s, b[:2]) }, b[:2]+"*")
+					}
+				}
+			}
+			for _, f := range d.fields {
+				if !slices.Contains(documented, f) {
+					t.Errorf("the filter %s is not in the table", f)
+				}
+			}
+			w.fails("InvalidParameterValue", alice, d.action, append([]string{"Filter.1.Name", "elephant", "Filter.1.Value.1", "x"}, d.params...)...)
+			w.fails("InvalidParameterValue", alice, d.action, append([]string{"Filter.1.Name", documented[0]}, d.params...)...)
+		})
+	}
+}
+
+// variety is a world whose resources differ in what can differ.
+func variety(t *testing.T) *world {
+	w := newWorld(t)
+	w.ok(alice, "ImportKeyPair", "KeyName", "one", "PublicKeyMaterial", encode(sshLine), "TagSpecification.1.ResourceType", "key-pair", "TagSpecification.1.Tag.1.Key", "team", "TagSpecification.1.Tag.1.Value", "red")
+	w.ok(alice, "CreateKeyPair", "KeyName", "two", "KeyType", "ed25519")
+	image := w.ok(alice, "RegisterImage", "Name", "mine", "Description", "A *star*", "ImageLocation", "amazon/skerry-linux",
+		"TagSpecification.1.ResourceType", "image", "TagSpecification.1.Tag.1.Key", "stage", "TagSpecification.1.Tag.1.Value", "beta").text("imageId")
+	dead := w.run(alice, "Placement.AvailabilityZone", "isle-1a")[0]
+	w.ok(alice, "TerminateInstances", "InstanceId.1", dead)
+	up := w.run(alice, "MinCount", "3", "MaxCount", "3", "InstanceType", "t3.micro", "KeyName", "one", "ClientToken", "t", "MetadataOptions.HttpTokens", "required",
+		"MetadataOptions.HttpPutResponseHopLimit", "3", "MetadataOptions.InstanceMetadataTags", "enabled", "TagSpecification.1.ResourceType", "instance",
+		"TagSpecification.1.Tag.1.Key", "Name", "TagSpecification.1.Tag.1.Value", "web", "TagSpecification.2.ResourceType", "network-interface",
+		"TagSpecification.2.Tag.1.Key", "nic", "TagSpecification.2.Tag.1.Value", "one")
+	w.place(t)
+	for _, id := range up {
+		w.report(t, id, events.PhaseRunning)
+	}
+	w.ok(alice, "ModifyInstanceAttribute", "InstanceId", up[0], "SourceDestCheck.Value", "false")
+	w.ok(alice, "TerminateInstances", "InstanceId.1", up[2])
+	w.run(alice, "ImageId", image, "InstanceType", "sk1.tiny", "KeyName", "two", "MetadataOptions.HttpEndpoint", "disabled", "Placement.AvailabilityZone", "isle-1c")
+	i, _ := w.view().Instance(alice, events.InstanceID(up[1]))
+	w.act(t, "", events.ReportNodeLost{Zone: i.Zone, Whole: true, Nodes: []events.NodeKey{{Host: events.HostID(i.Zone + "-1"), Kind: "compute"}, {Host: events.HostID(i.Zone + "-2"), Kind: "compute"}}})
+	vpc, _ := w.view().DefaultVPC(alice)
+	for s := range w.view().SubnetsOf(vpc.ID) {
+		w.ok(alice, "CreateTags", "ResourceId.1", string(s.ID), "ResourceId.2", string(vpc.ID), "Tag.1.Key", "zone", "Tag.1.Value", string(s.Zone))
+	}
+	for g := range w.view().GroupsOf(vpc.ID) {
+		w.ok(alice, "CreateTags", "ResourceId.1", string(g.ID), "Tag.1.Key", "empty")
+	}
+	w.run(bob)
+	return w
+}
