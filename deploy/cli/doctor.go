@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -288,28 +287,32 @@ func compare(ctx context.Context, op *operator.Client, p lab.Program) ([]string,
 	}
 }
 
-// gone are the states of an instance that no host holds any more.
-var gone = []string{"terminated"}
-
-// differences are sentences about what is missing and what is too much.
+// differences are sentences about what a compute node lacks and what it has too
+// much of. An instance that runs needs a running domain; one on its way in or
+// out may have one; anything else of an instance must go.
 func differences(want, have []events.Object, orphans []string) []string {
-	name := func(o events.Object) string { return o.Kind + " " + o.ID }
-	wanted, held := map[string]bool{}, map[string]bool{}
+	wanted, domains := map[string]bool{}, map[string]string{}
 	for _, o := range want {
-		wanted[name(o)] = true
+		wanted[o.ID] = true
 	}
 	for _, o := range have {
-		held[name(o)] = true
+		if o.Kind == "domain" {
+			domains[o.ID] = o.State
+		}
 	}
 	var out []string
 	for _, o := range want {
-		if !held[name(o)] && !slices.Contains(gone, o.State) {
-			out = append(out, name(o)+" is wanted ("+o.State+") and not there")
+		switch state, ok := domains[o.ID]; {
+		case o.State != "running":
+		case !ok:
+			out = append(out, o.ID+" should run and has no domain")
+		case !strings.HasPrefix(state, "running"):
+			out = append(out, o.ID+" should run and its domain is "+state)
 		}
 	}
 	for _, o := range have {
-		if !wanted[name(o)] {
-			out = append(out, name(o)+" is there ("+o.State+") and not wanted")
+		if !wanted[o.ID] {
+			out = append(out, fmt.Sprintf("the %s of %s (%s) should not be there", o.Kind, o.ID, o.State))
 		}
 	}
 	for _, o := range orphans {
@@ -317,8 +320,6 @@ func differences(want, have []events.Object, orphans []string) []string {
 	}
 	return out
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func unless(ok bool, why string) string {
 	if ok {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skerry/compute-node/accel"
 	"skerry/deploy/lab"
 	"skerry/deploy/lab/remains"
 	"skerry/deploy/lab/supervisor"
@@ -246,10 +247,32 @@ func start(e *env, r *lab.Region) error {
 			return problem{fmt.Errorf("something else listens on 127.0.0.1 %s, which this region uses", strings.Join(busy, ", ")), "end it (`ss -ltnp` shows it), then skerry up" + e.dirFlag()}
 		}
 	}
+	if err := probe(e, r); err != nil {
+		return err
+	}
 	if err := r.Write(); err != nil {
 		return err
 	}
 	return daemon(e, r)
+}
+
+// probe finds out once for all hosts whether KVM really boots a kernel here.
+// The verdict is kept for as long as kernel and QEMU stay the same.
+func probe(e *env, r *lab.Region) error {
+	if r.Hypervisor != lab.QEMU {
+		return nil
+	}
+	if err := os.MkdirAll(r.Path("cache"), 0o700); err != nil {
+		return err
+	}
+	h := accel.Host{Kernel: filepath.Join(r.Images, "skerry-linux.vmlinuz"), Ramdisk: filepath.Join(r.Images, "skerry-linux.initrd"), Keep: r.Path("cache", "accel.json")}
+	v, err := h.Choose(e.ctx, "auto")
+	if err != nil {
+		return fmt.Errorf("accelerator: %w", err)
+	}
+	r.Accel = string(v.Accel)
+	e.say("Guests run with %s: %s.", v.Accel, v.Why)
+	return nil
 }
 
 // daemon starts the supervisor in a session of its own and waits until it can

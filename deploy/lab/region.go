@@ -34,15 +34,16 @@ const (
 // Region is region.json: all that is fixed when a region is made.
 type Region struct {
 	Format     int            `json:"format"`
-	Name       string         `json:"name"`       // isle-1
-	ID         string         `json:"id"`         // uuid
-	AZs        int            `json:"azs"`        // zones are the name plus a, b, c
-	Hosts      int            `json:"hosts"`      // in each zone
-	Hypervisor string         `json:"hypervisor"` // QEMU or Memory
-	Images     string         `json:"images"`     // directory of images.json and the image files
-	Capacity   Capacity       `json:"capacity"`   // of each host
-	Ports      map[string]int `json:"ports"`      // loopback ports: api, bus, and <host>/<use> with Memory
-	Formed     bool           `json:"formed"`     // the voters have met: none may form a group of its own again
+	Name       string         `json:"name"`            // isle-1
+	ID         string         `json:"id"`              // uuid
+	AZs        int            `json:"azs"`             // zones are the name plus a, b, c
+	Hosts      int            `json:"hosts"`           // in each zone
+	Hypervisor string         `json:"hypervisor"`      // QEMU or Memory
+	Accel      string         `json:"accel,omitempty"` // of guests, as the last up found it: kvm or tcg
+	Images     string         `json:"images"`          // directory of images.json and the image files
+	Capacity   Capacity       `json:"capacity"`        // of each host
+	Ports      map[string]int `json:"ports"`           // loopback ports: api, bus, and <host>/<use> with Memory
+	Formed     bool           `json:"formed"`          // the voters have met: none may form a group of its own again
 	Created    time.Time      `json:"created"`
 
 	dir string

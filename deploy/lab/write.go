@@ -53,6 +53,9 @@ func (r *Region) Write() error {
 	if err := r.MakeRun(); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(r.Path("cache"), 0o700); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
 	for _, p := range r.Programs() {
 		if err := os.MkdirAll(filepath.Join(filepath.Dir(p.Config), "data"), 0o700); err != nil {
 			return fmt.Errorf("lab: %w", err)
@@ -106,7 +109,8 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 			VCPUs: r.Capacity.VCPUs, MemoryMiB: r.Capacity.MemoryMiB, DiskGiB: r.Capacity.DiskGiB,
 			Images: r.Images}
 		if qemu {
-			c.Compute.Accel, c.Compute.Cache = "auto", r.Path("cache")
+			// All hosts are this machine: it is probed once, not by each of them.
+			c.Compute.Accel, c.Compute.Cache = r.Accel, r.Path("cache")
 		}
 	case config.Network:
 		c.Network = &config.NetworkConfig{Datapath: "memory", Role: "host"}

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"slices"
+	"testing"
+
+	"skerry/events"
+)
+
+func TestDifferences(t *testing.T) {
+	want := []events.Object{
+		{Kind: "instance", ID: "i-1", State: "running"},
+		{Kind: "instance", ID: "i-2", State: "running"},
+		{Kind: "instance", ID: "i-3", State: "running"},
+		{Kind: "instance", ID: "i-4", State: "pending"},
+		{Kind: "instance", ID: "i-5", State: "shutting-down"},
+	}
+	have := []events.Object{
+		{Kind: "domain", ID: "i-1", State: "running 1.0"},
+		{Kind: "domain", ID: "i-2", State: "crashed 1.0"},
+		{Kind: "domain", ID: "i-9", State: "running 1.0"},
+		{Kind: "files", ID: "i-1", State: "prepared 1"},
+		{Kind: "files", ID: "i-8", State: "prepared 1"},
+	}
+	got := differences(want, have, []string{"domain i-9"})
+	expect := []string{
+		"i-2 should run and its domain is crashed 1.0",
+		"i-3 should run and has no domain",
+		"the domain of i-9 (running 1.0) should not be there",
+		"the files of i-8 (prepared 1) should not be there",
+		"domain i-9 is an orphan",
+	}
+	if !slices.Equal(got, expect) {
+		t.Errorf("got %q", got)
+	}
+	if got := differences(want[:1], have[:1], nil); len(got) != 0 {
+		t.Errorf("all is well, but %q", got)
+	}
+}
