@@ -119,23 +119,33 @@ func createAccount(ctx context.Context, r *lab.Region, op *operator.Client, name
 }
 
 // firstAccount answers the keys of the account that `env` uses, and makes it
-// when there is none.
+// when there is none. A voter that has just started may not know of it yet: the
+// region refuses a second one, and then the list is asked again.
 func firstAccount(ctx context.Context, r *lab.Region) (keys, error) {
+	if k, err := readKeys(r); err == nil {
+		return k, nil
+	}
 	op, err := operator.Connect(r)
 	if err != nil {
 		return keys{}, err
 	}
 	defer op.Close()
-	as, err := op.Accounts(ctx)
-	if err != nil {
-		return keys{}, err
-	}
-	for _, a := range as {
-		if a.Name == adminName {
-			return keysOf(a), nil
+	for {
+		as, err := op.Accounts(ctx)
+		if err != nil {
+			return keys{}, err
+		}
+		for _, a := range as {
+			if a.Name == adminName {
+				return keysOf(a), nil
+			}
+		}
+		k, err := createAccount(ctx, r, op, adminName)
+		var f *events.Fault
+		if !errors.As(err, &f) || f.FaultCode != "EntityAlreadyExists" || ctx.Err() != nil {
+			return k, err
 		}
 	}
-	return createAccount(ctx, r, op, adminName)
 }
 
 func readKeys(r *lab.Region) (keys, error) {

@@ -18,6 +18,7 @@ import (
 // Bounds of the forwarders.
 const (
 	healthEvery   = time.Second
+	healthAgain   = 200 * time.Millisecond // after a check that failed, until the zone counts as down
 	healthTimeout = 800 * time.Millisecond
 	dialTimeout   = 500 * time.Millisecond
 	maxForwarded  = 1024 // connections at the same time, for each port
@@ -28,6 +29,7 @@ const (
 type zone struct {
 	name, api, bus string
 	namespace      string // where clients stand; empty: this machine's own
+	poke           chan struct{}
 
 	mu      sync.Mutex
 	apiOK   bool
@@ -65,7 +67,7 @@ func newForwarder(r *lab.Region, log *slog.Logger) *forwarder {
 		if h.Index != 0 {
 			continue
 		}
-		z := &zone{name: h.AZ, api: r.API(h), bus: r.Bus(h), conns: map[net.Conn]bool{}}
+		z := &zone{name: h.AZ, api: r.API(h), bus: r.Bus(h), conns: map[net.Conn]bool{}, poke: make(chan struct{}, 1)}
 		if r.Hypervisor == lab.QEMU {
 			// Clients stand on the wire, not in the zone: a zone that is cut off is
 			// cut off from them too.
@@ -85,19 +87,20 @@ func (f *forwarder) watch(ctx context.Context) {
 				DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return z.dial(ctx, addr) },
 			}}
 			defer client.CloseIdleConnections()
-			t := time.NewTicker(healthEvery)
+			t := time.NewTimer(0)
 			defer t.Stop()
 			for {
-				answered, err := health(ctx, client, z.api)
-				if ctx.Err() != nil {
-					return
-				}
-				f.note(z, answered, err)
 				select {
 				case <-ctx.Done():
 					return
 				case <-t.C:
+				case <-z.poke:
 				}
+				answered, err := health(ctx, client, z.api)
+				if ctx.Err() != nil {
+					return
+				}
+				t.Reset(f.note(z, answered, err))
 			}
 		})
 	}
@@ -123,9 +126,26 @@ func health(ctx context.Context, client *http.Client, addr string) (answered boo
 	return true, nil
 }
 
-// note records a check. Clients of a zone that stays silent are let go, so that
-// they come back and reach a live one.
-func (f *forwarder) note(z *zone, answered bool, err error) {
+// suspect looks at a zone at once, because something happened to it. Until then
+// it does not count as serving. All zones are meant when az is empty.
+func (f *forwarder) suspect(az string) {
+	for _, z := range f.zones {
+		if az != "" && z.name != az {
+			continue
+		}
+		z.mu.Lock()
+		z.apiOK, z.busOK, z.problem = false, false, "being looked at"
+		z.mu.Unlock()
+		select {
+		case z.poke <- struct{}{}:
+		default: // it is about to be looked at
+		}
+	}
+}
+
+// note records a check and answers when the next one is due. Clients of a zone
+// that stays silent are let go, so that they come back and reach a live one.
+func (f *forwarder) note(z *zone, answered bool, err error) time.Duration {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if was := z.apiOK; was != (err == nil) {
@@ -137,13 +157,15 @@ func (f *forwarder) note(z *zone, answered bool, err error) {
 	}
 	if answered {
 		z.failed = 0
-		return
+		return healthEvery
 	}
-	if z.failed++; z.failed >= downAfter {
-		for c := range z.conns {
-			c.Close()
-		}
+	if z.failed++; z.failed < downAfter {
+		return healthAgain
 	}
+	for c := range z.conns {
+		c.Close()
+	}
+	return healthEvery
 }
 
 // serve accepts on one loopback port and forwards: the API port when api is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -277,6 +278,9 @@ func (s *Supervisor) childEnded(pid int, ws syscall.WaitStatus) {
 		return
 	}
 	delete(s.byPID, pid)
+	if p.Kind == config.Services {
+		s.forward.suspect(p.Host.AZ)
+	}
 	now := time.Now()
 	p.pid, p.last, p.killAt = 0, exitWords(ws), time.Time{}
 	if now.Sub(p.since) >= steadyAfter {
@@ -316,6 +320,9 @@ func (s *Supervisor) apply(ctx context.Context) error {
 	err := saveFaults(s.region, s.faults)
 	if s.wire != nil {
 		err = errors.Join(err, s.wire.Cut(s.effects.cuts))
+		if !maps.Equal(was.cuts.Hosts, s.effects.cuts.Hosts) {
+			s.forward.suspect("")
+		}
 	}
 	for _, p := range s.programs {
 		switch held := s.effects.held[p.Name()]; {
