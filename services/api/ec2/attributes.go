@@ -114,6 +114,9 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 		if err != nil {
 			return nil, err
 		}
+		if sealed == nil {
+			sealed = []byte{} // none at all, which a null on the way would turn into no change
+		}
 		cmd.UserData = &sealed
 	}
 	if has("groupSet", len(in.Groups) > 0) {

@@ -60,6 +60,8 @@ func (h *Handlers) GetConsoleOutput(ctx context.Context, c *api.Call, in *model.
 		return nil, errors.Join(events.Faultf("Unavailable", "The host of the instance '%s' does not answer; its console cannot be read now. The instance itself may well be running.", i.ID), err)
 	case err != nil:
 		return nil, err
+	case answer.Error != "" && i.State == state.ShuttingDown: // nothing may be left of it
+		return out, nil
 	case answer.Error != "":
 		return nil, fmt.Errorf("ec2: console of %s on %s: %s", i.ID, i.Host, answer.Error)
 	}

@@ -41,11 +41,10 @@ func (h *Handlers) DescribeInstances(ctx context.Context, c *api.Call, in *model
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]row[instance], 0, len(list))
-	for _, i := range list {
-		rows = append(rows, row[instance]{key: launchOrder(i), shown: v.instance(i), tags: v.TagsOf(string(i.ID))})
-	}
-	page, next, err := instanceListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	page, next, err := chooseFrom(instanceListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, launchOrder,
+		func(i *state.Instance) row[instance] {
+			return row[instance]{shown: v.instance(i), tags: v.TagsOf(string(i.ID))}
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,12 @@ type listing[S any] struct {
 // choose picks the rows that pass the filters, in the order of their keys, and
 // cuts a page from them.
 func (l listing[S]) choose(h *Handlers, c *api.Call, q ask, rows []row[S]) ([]S, *string, error) {
+	return chooseFrom(l, h, c, q, rows, func(r row[S]) string { return r.key }, func(r row[S]) row[S] { return r })
+}
+
+// chooseFrom is choose for rows that are dear to show: only those that may be
+// on the page are built.
+func chooseFrom[T, S any](l listing[S], h *Handlers, c *api.Call, q ask, items []T, key func(T) string, show func(T) row[S]) ([]S, *string, error) {
 	f, err := l.compile(q.filters)
 	if err != nil {
 		return nil, nil, err
@@ -50,10 +56,20 @@ func (l listing[S]) choose(h *Handlers, c *api.Call, q ask, rows []row[S]) ([]S,
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(rows, func(a, b row[S]) int { return cmp.Compare(a.key, b.key) })
+	type entry struct {
+		key  string
+		item T
+	}
+	list := make([]entry, 0, len(items))
+	for _, i := range items {
+		if k := key(i); p.After == "" || k > p.After {
+			list = append(list, entry{k, i})
+		}
+	}
+	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	out, next := page.Cut(p, func(yield func(string, S) bool) {
-		for _, r := range rows {
-			if f.Match(r) && !yield(r.key, r.shown) {
+		for _, e := range list {
+			if r := show(e.item); f.Match(r) && !yield(e.key, r.shown) {
 				return
 			}
 		}

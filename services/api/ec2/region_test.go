@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -67,7 +68,14 @@ func (f *fake) do(s events.Stamp, c events.Command) (events.Reply, error) {
 	if r, ok := f.tokens[token]; ok && s.ClientToken != "" {
 		return r, nil
 	}
-	// What the log would carry must survive it.
+	// What the bus and the log would carry must survive them.
+	b, err := json.Marshal(c)
+	if err != nil {
+		return events.Reply{}, err
+	}
+	if c, err = events.DecodeCommandJSON(events.Name(c), b); err != nil {
+		return events.Reply{}, err
+	}
 	back, err := events.DecodeStamped(events.Stamped{Stamp: s, Command: c}.Encode())
 	if err != nil {
 		return events.Reply{}, err

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"skerry/services/api"
@@ -51,14 +52,12 @@ func (h *Handlers) DescribeInstanceStatus(ctx context.Context, c *api.Call, in *
 	if err != nil {
 		return nil, err
 	}
-	var rows []statusRow
-	for _, i := range list {
-		if i.State == state.Running || value(in.IncludeAllInstances) {
-			rows = append(rows, statusRow{key: launchOrder(i), shown: v.status(i)})
-		}
+	if !value(in.IncludeAllInstances) {
+		list = slices.DeleteFunc(list, func(i *state.Instance) bool { return i.State != state.Running })
 	}
 	out := new(model.DescribeInstanceStatusOutput)
-	out.InstanceStatuses, out.NextToken, err = statusListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	out.InstanceStatuses, out.NextToken, err = chooseFrom(statusListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, launchOrder,
+		func(i *state.Instance) statusRow { return statusRow{shown: v.status(i)} })
 	return out, err
 }
 
