@@ -184,6 +184,9 @@ func TestUpAndDown(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a region for seconds")
+	}
 	s := newStage(t)
 	s.must("up", "--hypervisor", "memory", "--hosts", "1")
 	r := s.region()
@@ -247,6 +250,9 @@ func TestFaults(t *testing.T) {
 // The supervisor is killed: the programs go on. The next up takes over, and a
 // fault in force is still in force. Down works without any supervisor.
 func TestSupervisorKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a region for seconds")
+	}
 	s := newStage(t)
 	s.must("up", "--hypervisor", "memory", "--azs", "1", "--hosts", "1")
 	r := s.region()
@@ -298,6 +304,9 @@ func TestStrangersPort(t *testing.T) {
 
 // A program that cannot start is named, with its last words.
 func TestBrokenProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a region for seconds")
+	}
 	s := newStage(t)
 	script := "#!/bin/sh\necho 'level=ERROR msg=\"no disk\"' >&2\nexit 3\n"
 	bin := filepath.Join(s.bin, "skerry-storage-node")

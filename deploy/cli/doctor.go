@@ -210,31 +210,16 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 	out := []finding{
 		{OK: state.Leader != "", What: "the region has a leader", Why: unless(state.Leader != "", "no majority of voters can meet")},
 	}
-	var late []string
-	for _, n := range state.Nodes {
-		if !n.Ready {
-			late = append(late, fmt.Sprintf("%s/%s does not speak since %s", n.Host, n.Kind, n.Since.Format(time.TimeOnly)))
+	late, behind := silentNodes(state), lagging(state)
+	for try := 0; len(late)+len(behind) > 0 && try < 5 && ctx.Err() == nil; try++ {
+		// What lags may be on its way, and voters answer from what they know.
+		time.Sleep(time.Second)
+		if s, err := op.Status(ctx); err == nil {
+			late, behind = silentNodes(s), lagging(s)
 		}
 	}
-	out = append(out, finding{OK: len(late) == 0, What: "every node is ready", Why: strings.Join(late, "; ")})
-	var behind []string
-	for _, m := range state.Members {
-		switch {
-		case !m.Alive:
-			behind = append(behind, m.AZ+" does not answer")
-		case m.N+maxBehind < state.N:
-			behind = append(behind, fmt.Sprintf("%s has event %d of %d", m.AZ, m.N, state.N))
-		case m.Leader && m.Kept+maxBehind < state.N:
-			behind = append(behind, fmt.Sprintf("the stream has event %d of %d", m.Kept, state.N))
-		}
-	}
-	for _, z := range state.Zones {
-		if z.Impaired {
-			behind = append(behind, string(z.Zone)+" is impaired: none of its nodes speaks")
-		}
-	}
-	out = append(out, finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")})
-
+	out = append(out, finding{OK: len(late) == 0, What: "every node is ready", Why: strings.Join(late, "; ")},
+		finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")})
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var wrong []string
@@ -257,6 +242,38 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 	wg.Wait()
 	slices.Sort(wrong)
 	return append(out, finding{OK: len(wrong) == 0, What: "every compute node holds what the region wants and nothing else", Why: strings.Join(wrong, "; ")})
+}
+
+// silentNodes are sentences about nodes that the region counts as lost.
+func silentNodes(s operator.Status) []string {
+	var out []string
+	for _, n := range s.Nodes {
+		if !n.Ready {
+			out = append(out, fmt.Sprintf("%s/%s does not speak since %s", n.Host, n.Kind, n.Since.Format(time.TimeOnly)))
+		}
+	}
+	return out
+}
+
+// lagging are sentences about voters, the stream and zones that do not keep up.
+func lagging(s operator.Status) []string {
+	var out []string
+	for _, m := range s.Members {
+		switch {
+		case !m.Alive:
+			out = append(out, m.AZ+" does not answer")
+		case m.N+maxBehind < s.N:
+			out = append(out, fmt.Sprintf("%s has event %d of %d", m.AZ, m.N, s.N))
+		case m.Leader && m.Kept+maxBehind < s.N:
+			out = append(out, fmt.Sprintf("the stream has event %d of %d", m.Kept, s.N))
+		}
+	}
+	for _, z := range s.Zones {
+		if z.Impaired {
+			out = append(out, string(z.Zone)+" is impaired: none of its nodes speaks")
+		}
+	}
+	return out
 }
 
 // compare lists what one node holds and should not, and the other way round. A

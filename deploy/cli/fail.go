@@ -77,12 +77,44 @@ type restartCmd struct {
 	Name string `arg:"" help:"A program, like isle-1a-1/compute."`
 }
 
-// Run ends a program politely; the supervisor starts it again.
+// restartFor bounds a polite restart.
+const restartFor = 20 * time.Second
+
+// Run ends a program politely and waits until it runs again.
 func (c *restartCmd) Run(e *env) error {
+	before, err := e.ask(supervisor.Request{Verb: supervisor.VerbStatus})
+	if err != nil {
+		return err
+	}
 	if _, err := e.ask(supervisor.Request{Verb: supervisor.VerbRestart, Name: c.Name}); err != nil {
 		return err
 	}
-	return e.answer(map[string]string{"restarted": c.Name}, func() { fmt.Fprintf(e.out, "%s ends and will start again.\n", c.Name) })
+	pid := func(st *supervisor.Status) int {
+		for _, p := range st.Programs {
+			if p.Name == c.Name && p.State == supervisor.Running {
+				return p.PID
+			}
+		}
+		return 0
+	}
+	was := pid(before.Status)
+	for end := time.Now().Add(restartFor); ; {
+		rep, err := e.ask(supervisor.Request{Verb: supervisor.VerbStatus})
+		if err != nil {
+			return err
+		}
+		if now := pid(rep.Status); now != 0 && now != was {
+			return e.answer(map[string]any{"restarted": c.Name, "pid": now}, func() { fmt.Fprintf(e.out, "%s runs again (pid %d).\n", c.Name, now) })
+		}
+		if time.Now().After(end) {
+			return problem{fmt.Errorf("%s does not run again", c.Name), "skerry logs " + c.Name + e.dirFlag()}
+		}
+		select {
+		case <-e.ctx.Done():
+			return e.ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // ask sends one request to the region's supervisor.

@@ -16,6 +16,9 @@ import (
 // A region in namespaces: its control planes can be cut off the wire, guests
 // survive everything but a lost host and `down`, and nothing is left.
 func TestNamespaces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a whole region as root")
+	}
 	images := t.TempDir()
 	if err := os.WriteFile(filepath.Join(images, "images.json"), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)

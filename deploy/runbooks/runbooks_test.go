@@ -108,6 +108,9 @@ func TestRunbooks(t *testing.T) {
 	if err != nil || len(pages) < 5 {
 		t.Fatalf("%d runbooks, %v", len(pages), err)
 	}
+	if testing.Short() {
+		t.Skip("runs a whole region")
+	}
 	env := region(t)
 	for _, page := range pages {
 		t.Run(strings.TrimSuffix(page, ".md"), func(t *testing.T) {

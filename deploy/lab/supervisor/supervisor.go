@@ -282,11 +282,16 @@ func (s *Supervisor) childEnded(pid int, ws syscall.WaitStatus) {
 		s.forward.suspect(p.Host.AZ)
 	}
 	now := time.Now()
+	asked := !p.killAt.IsZero()
 	p.pid, p.last, p.killAt = 0, exitWords(ws), time.Time{}
-	if now.Sub(p.since) >= steadyAfter {
+	if now.Sub(p.since) >= steadyAfter || asked {
 		p.backoff.Reset()
 	}
-	if s.phase == serving {
+	switch {
+	case s.phase != serving:
+	case asked:
+		p.next = now // an end that was asked for is no failure
+	default:
 		p.restarts++
 		p.next = now.Add(p.backoff.NextBackOff())
 	}
