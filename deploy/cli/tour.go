@@ -73,7 +73,8 @@ func (g *guide) show(ctx context.Context, args ...string) (string, error) {
 	}
 	fmt.Fprintf(g.out, "\n$ aws %s --endpoint-url \"$SKERRY_ENDPOINT\"\n", strings.Join(words, " "))
 	text, err := g.quiet(ctx, args...)
-	fmt.Fprint(g.out, text)
+	// A console speaks in lines that end as a terminal's do.
+	fmt.Fprint(g.out, strings.ReplaceAll(text, "\r\n", "\n"))
 	return text, err
 }
 
