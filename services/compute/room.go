@@ -19,7 +19,7 @@ type room struct {
 type zoneRoom struct {
 	zone      events.Zone
 	hosts     []hostRoom // by name
-	free, all int        // memory of the usable hosts, MiB
+	free, all int        // memory of the usable hosts, MiB; all is never 0
 }
 
 type hostRoom struct {
@@ -46,6 +46,9 @@ func newRoom(v *state.View, account events.AccountID, only events.Zone) *room {
 			zr.hosts = append(zr.hosts, hostRoom{host.Host, free})
 			zr.free += free.MemoryMiB
 			zr.all += n.Capacity.MemoryMiB
+		}
+		if zr.all == 0 {
+			continue // nothing here can take anything, and a share of nothing cannot be compared
 		}
 		for i := range v.Unplaced(z.Zone) {
 			zr.take(i.Need)
