@@ -5,6 +5,7 @@ package decide
 
 import (
 	"reflect"
+	"strings"
 
 	"skerry/events"
 	"skerry/services/compute"
@@ -63,10 +64,25 @@ func Command(v *state.View, s events.Stamped) ([]events.Event, *events.Fault) {
 	}
 	out, err := f(v, s.Stamp, s.Command)
 	if err == nil {
-		return out, nil
+		return told(out)
 	}
 	if fault, ok := events.AsFault(err); ok {
 		return nil, fault
 	}
 	panic("decide: " + events.Name(s.Command) + " returned an error that is not a fault: " + err.Error())
+}
+
+// told refuses events that could not be told: a word that the bus does not take
+// in a subject would stop the stream of the region at that event, for ever.
+// Rooms check what they are given; this is the wall behind them.
+func told(out []events.Event) ([]events.Event, *events.Fault) {
+	for _, e := range out {
+		a := e.About()
+		for i, w := range []string{string(a.Zone), a.Service, a.Kind, a.ID, a.Verb} {
+			if i > 0 && w == "" || strings.ContainsFunc(w, func(r rune) bool { return r <= ' ' || r > '~' || r == '.' || r == '*' || r == '>' }) {
+				return nil, events.Faultf("InvalidParameterValue", "'%s' cannot be a name in the region: it may not be empty, nor hold spaces, dots, '*' or '>', nor anything but ASCII.", w)
+			}
+		}
+	}
+	return out, nil
 }

@@ -18,6 +18,9 @@ func JoinNode(v *state.View, s events.Stamp, c events.JoinNode) ([]events.Event,
 	if c.Host == "" || c.Boot == "" {
 		return nil, events.Faultf("MissingParameter", "A node needs a host name and a boot id.")
 	}
+	if !word.MatchString(string(c.Host)) {
+		return nil, events.Faultf("InvalidParameterValue", "'%s' is not a host name: use up to 64 letters, digits, - and _.", c.Host)
+	}
 	if c.Capacity.VCPUs < 0 || c.Capacity.MemoryMiB < 0 || c.Capacity.DiskGiB < 0 {
 		return nil, events.Faultf("InvalidParameterValue", "The capacity of '%s' is negative.", c.Host)
 	}

@@ -5,6 +5,7 @@ package region
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"skerry/events"
@@ -18,7 +19,16 @@ const Level = 1
 // Amazon is the account that owns the region's own images; its alias is amazon.
 const Amazon events.AccountID = "000000000000"
 
-var zoneName = regexp.MustCompile(`^[a-z0-9-]+[a-z]$`)
+// maxZones is how many /20 subnets a default VPC holds.
+const maxZones = 16
+
+var (
+	zoneName = regexp.MustCompile(`^[a-z0-9-]+[a-z]$`)
+	imageID  = regexp.MustCompile(`^(ami|aki|ari)-[A-Za-z0-9-]+$`)
+	// word is a name that becomes a word of a subject: an event under a subject
+	// that the bus refuses could never be published, and would stop the stream.
+	word = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
 
 // Form is the first decision of a region's log.
 func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, error) {
@@ -28,9 +38,26 @@ func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, e
 	if c.Name == "" || c.ID == "" || len(c.Zones) == 0 {
 		return nil, events.Faultf("MissingParameter", "A region needs a name, an id and at least one zone.")
 	}
-	for _, z := range c.Zones {
+	if !word.MatchString(c.Name) {
+		return nil, events.Faultf("InvalidParameterValue", "'%s' is not a region name: use up to 64 letters, digits, - and _.", c.Name)
+	}
+	if len(c.Zones) > maxZones {
+		return nil, events.Faultf("InvalidParameterValue", "%d zones are more than the %d that a region can have.", len(c.Zones), maxZones)
+	}
+	for i, z := range c.Zones {
 		if !zoneName.MatchString(string(z)) {
 			return nil, events.Faultf("InvalidParameterValue", "'%s' is not a zone name: use the region's name and a letter.", z)
+		}
+		if slices.Contains(c.Zones[:i], z) {
+			return nil, events.Faultf("InvalidParameterValue", "The zone '%s' is named twice.", z)
+		}
+	}
+	for i, m := range c.Images {
+		if !imageID.MatchString(string(m.ID)) {
+			return nil, events.Faultf("InvalidAMIID.Malformed", "'%s' is not an image id: use ami-, aki- or ari- and letters and digits.", m.ID)
+		}
+		if slices.ContainsFunc(c.Images[:i], func(o events.Image) bool { return o.ID == m.ID }) {
+			return nil, events.Faultf("InvalidParameterValue", "The image '%s' is named twice.", m.ID)
 		}
 	}
 	if c.Level < 1 || c.Level > Level {

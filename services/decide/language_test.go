@@ -1,0 +1,321 @@
+package decide_test
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"skerry/events"
+)
+
+// names shortens drawn ids: the first instance of a file is i-1.
+type names struct {
+	short_ map[string]string
+	long   map[string]string
+	count  map[string]int
+}
+
+func newNames() *names {
+	return &names{map[string]string{}, map[string]string{}, map[string]int{}}
+}
+
+var (
+	drawn = regexp.MustCompile(`\b([a-z]+)-0[0-9a-f]{16}\b`)
+	given = regexp.MustCompile(`\b[a-z]+-[0-9]+\b`)
+)
+
+func (n *names) short(s string) string {
+	return drawn.ReplaceAllStringFunc(s, func(id string) string {
+		if n.short_[id] == "" {
+			prefix, _, _ := strings.Cut(id, "-")
+			n.count[prefix]++
+			n.short_[id] = fmt.Sprintf("%s-%d", prefix, n.count[prefix])
+			n.long[n.short_[id]] = id
+		}
+		return n.short_[id]
+	})
+}
+
+func (n *names) full(s string) string {
+	return given.ReplaceAllStringFunc(s, func(id string) string {
+		if long, ok := n.long[id]; ok {
+			return long
+		}
+		return id
+	})
+}
+
+var accounts = map[string]events.AccountID{"alice": "111111111111", "bob": "222222222222"}
+
+// parse reads one command.
+func (r *region) parse(line string) (events.Stamp, events.Command, error) {
+	s := events.Stamp{Actor: "operator"}
+	words, err := split(line)
+	if err != nil {
+		return s, nil, err
+	}
+	if who, ok := strings.CutPrefix(words[0], "@"); ok {
+		if s.Account = events.AccountID(who); accounts[who] != "" {
+			s.Account = accounts[who]
+		}
+		words = words[1:]
+	}
+	at := slices.IndexFunc(events.Commands(), func(c events.Command) bool { return events.Name(c) == words[0] })
+	if at < 0 {
+		return s, nil, fmt.Errorf("%s is not a command", words[0])
+	}
+	c := reflect.New(reflect.TypeOf(events.Commands()[at])).Elem()
+	for _, w := range words[1:] {
+		key, val, ok := strings.Cut(w, "=")
+		if !ok {
+			return s, nil, fmt.Errorf("%q is not key=value", w)
+		}
+		switch key {
+		case "token":
+			s.ClientToken = val
+			continue
+		case "version":
+			if s.Version, err = strconv.Atoi(val); err != nil {
+				return s, nil, err
+			}
+			continue
+		}
+		field, err := find(c, key)
+		if err == nil {
+			err = set(field, r.names.full(val))
+		}
+		if err != nil {
+			return s, nil, fmt.Errorf("%s: %w", w, err)
+		}
+	}
+	return s, c.Interface().(events.Command), nil
+}
+
+// split cuts a line at spaces outside of quotes.
+func split(line string) ([]string, error) {
+	var out []string
+	word, quoted, some := "", false, false
+	for _, c := range line {
+		switch {
+		case c == '"':
+			quoted, some = !quoted, true
+		case c == ' ' && !quoted:
+			if some {
+				out = append(out, word)
+			}
+			word, some = "", false
+		default:
+			word, some = word+string(c), true
+		}
+	}
+	if quoted {
+		return nil, fmt.Errorf("a quote is not closed")
+	}
+	if some {
+		out = append(out, word)
+	}
+	return out, nil
+}
+
+// find looks a field up by its JSON name; dots lead inside.
+func find(v reflect.Value, key string) (reflect.Value, error) {
+	name, rest, inside := strings.Cut(key, ".")
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		v = v.Elem()
+	}
+	for i := range v.NumField() {
+		tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if tag != name {
+			continue
+		}
+		if inside {
+			return find(v.Field(i), rest)
+		}
+		return v.Field(i), nil
+	}
+	return v, fmt.Errorf("%s has no %s", v.Type(), name)
+}
+
+// set reads a value: lists by commas, tags as key:value (the last colon
+// counts), placements as instance@host, nodes as host/kind. x*300 is 300 times
+// x, "50 keys" is key1 to key50.
+func set(f reflect.Value, s string) error {
+	if f.Kind() == reflect.Pointer {
+		p := reflect.New(f.Type().Elem())
+		if err := set(p.Elem(), s); err != nil {
+			return err
+		}
+		f.Set(p)
+		return nil
+	}
+	if x, n, ok := strings.Cut(s, "*"); ok {
+		if count, err := strconv.Atoi(n); err == nil {
+			s = strings.Repeat(x, count)
+		}
+	}
+	switch f.Interface().(type) {
+	case []byte:
+		f.SetBytes([]byte(s))
+		return nil
+	case events.Tag:
+		t := events.Tag{Key: s}
+		if at := strings.LastIndexByte(s, ':'); at >= 0 {
+			t = events.Tag{Key: s[:at], Value: s[at+1:]}
+		}
+		f.Set(reflect.ValueOf(t))
+		return nil
+	case events.UntagTag:
+		u := events.UntagTag{Key: s}
+		if k, v, ok := strings.Cut(s, ":"); ok {
+			u = events.UntagTag{Key: k, Value: &v}
+		}
+		f.Set(reflect.ValueOf(u))
+		return nil
+	case events.NodeKey:
+		h, k, _ := strings.Cut(s, "/")
+		f.Set(reflect.ValueOf(events.NodeKey{Host: events.HostID(h), Kind: k}))
+		return nil
+	case events.Placement:
+		i, h, _ := strings.Cut(s, "@")
+		f.Set(reflect.ValueOf(events.Placement{Instance: events.InstanceID(i), Host: events.HostID(h)}))
+		return nil
+	}
+	switch f.Kind() {
+	case reflect.String:
+		f.SetString(s)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return err
+		}
+		f.SetBool(b)
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return err
+		}
+		f.SetInt(n)
+	case reflect.Uint64:
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return err
+		}
+		f.SetUint(n)
+	case reflect.Slice:
+		if s == "" {
+			return nil
+		}
+		if n, what, ok := strings.Cut(s, " "); ok {
+			count, err := strconv.Atoi(n)
+			if err != nil {
+				return err
+			}
+			var items []string
+			for i := range count {
+				items = append(items, strings.TrimSuffix(what, "s")+strconv.Itoa(i+1))
+			}
+			s = strings.Join(items, ",")
+		}
+		for _, item := range strings.Split(s, ",") {
+			e := reflect.New(f.Type().Elem()).Elem()
+			if err := set(e, item); err != nil {
+				return err
+			}
+			f.Set(reflect.Append(f, e))
+		}
+	default:
+		return fmt.Errorf("a %s cannot be written here", f.Type())
+	}
+	return nil
+}
+
+// quiet are fields that would drown a line; `show` and the golden files of
+// package events tell them.
+var quiet = map[string][]string{
+	"InstanceRequested": {"kernel", "ramdisk", "account", "kernelFile", "ramdiskFile", "rootFile", "cmdline", "rootDevice", "rootDeviceType", "architecture",
+		"virtualization", "shape", "need", "reservation", "interfaces", "at"},
+	"InterfaceCreated": {"at"},
+	"GroupCreated":     {"rules"},
+}
+
+// usual are values that are left out.
+var usual = map[string]string{
+	"metadata": "{httpTokens=optional hopLimit=1 endpoint=enabled instanceTags=disabled}",
+	"shutdown": "terminate",
+}
+
+// line prints an event: its name, then its fields that are not zero.
+func line(e events.Event) string {
+	out := events.Name(e)
+	v := reflect.ValueOf(e)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if v.Field(i).IsZero() || slices.Contains(quiet[events.Name(e)], name) || usual[name] == value(v.Field(i).Interface()) {
+			continue
+		}
+		out += " " + name + "=" + value(v.Field(i).Interface())
+	}
+	if i, ok := e.(events.InstanceRequested); ok {
+		out += " type=" + i.Shape.Type
+	}
+	return out
+}
+
+// value prints a field. MACs are drawn and stay out.
+func value(x any) string {
+	switch x := x.(type) {
+	case time.Time:
+		return "+" + x.Sub(start).Truncate(time.Second).String()
+	case netip.Prefix:
+		return x.String()
+	case netip.Addr:
+		return x.String()
+	case []byte:
+		return strconv.Quote(string(x))
+	case events.Tag:
+		return x.Key + ":" + x.Value
+	case events.Interface:
+		return fmt.Sprintf("{%s %s %s groups=%s}", x.ID, x.Subnet, x.PrivateIP, value(x.Groups))
+	case events.Reason:
+		return x.Code
+	case events.Image:
+		return fmt.Sprintf("{%s %q of %s %s kernel=%s ramdisk=%s public=%v}", x.ID, x.Name, x.Account, x.Location, x.Kernel, x.Ramdisk, x.Public)
+	}
+	v := reflect.ValueOf(x)
+	switch v.Kind() {
+	case reflect.Pointer:
+		return value(v.Elem().Interface())
+	case reflect.String:
+		if s := v.String(); s == "" || strings.ContainsAny(s, " \"") {
+			return strconv.Quote(v.String())
+		}
+		return v.String()
+	case reflect.Slice:
+		var out []string
+		for i := range v.Len() {
+			out = append(out, value(v.Index(i).Interface()))
+		}
+		if len(out) > 8 {
+			out = append(out[:8], fmt.Sprintf("… %d in all", len(out)))
+		}
+		return "[" + strings.Join(out, " ") + "]"
+	case reflect.Struct:
+		var out []string
+		for i := range v.NumField() {
+			if !v.Field(i).IsZero() {
+				name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+				out = append(out, name+"="+value(v.Field(i).Interface()))
+			}
+		}
+		return "{" + strings.Join(out, " ") + "}"
+	}
+	return fmt.Sprint(x)
+}
