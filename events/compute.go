@@ -260,6 +260,14 @@ type GuestRemoved struct {
 	Host     HostID     `json:"host"`
 }
 
+// GuestUnexpected is a guest that a host holds and should not: the region has
+// ended it, or never put it there. It gets a tombstone.
+type GuestUnexpected struct {
+	Instance InstanceID `json:"instance"`
+	Zone     Zone       `json:"zone"`
+	Host     HostID     `json:"host"`
+}
+
 // InstanceForgotten takes a terminated instance off the list.
 type InstanceForgotten struct {
 	Instance InstanceID `json:"instance"`
@@ -322,6 +330,7 @@ func (e InstanceTerminationRequested) About() About {
 }
 func (e InstanceTerminated) About() About { return instanceAbout(e.Zone, e.Instance, "terminated") }
 func (e GuestRemoved) About() About       { return instanceAbout(e.Zone, e.Instance, "guest-removed") }
+func (e GuestUnexpected) About() About    { return instanceAbout(e.Zone, e.Instance, "guest-unexpected") }
 func (e InstanceForgotten) About() About  { return instanceAbout(e.Zone, e.Instance, "forgotten") }
 func (e InstanceModified) About() About   { return instanceAbout(e.Zone, e.Instance, "modified") }
 
@@ -332,7 +341,7 @@ func init() {
 	}
 	for _, e := range []Event{ImageRegistered{}, ImageChanged{}, ImageDeregistered{}, KeyPairCreated{}, KeyPairDeleted{},
 		InstanceRequested{}, InstancePlaced{}, InstanceStarted{}, InstanceRebootRequested{}, InstanceTerminationRequested{},
-		InstanceTerminated{}, GuestRemoved{}, InstanceForgotten{}, InstanceModified{}} {
+		InstanceTerminated{}, GuestRemoved{}, GuestUnexpected{}, InstanceForgotten{}, InstanceModified{}} {
 		kinds.add(e)
 	}
 }

@@ -24,6 +24,7 @@ const (
 	listTimeout = 10 * time.Second
 	sayTimeout  = 5 * time.Second // for a report
 	tidyEvery   = 30 * time.Second
+	strayEvery  = 10 * time.Second // between reports of what no spec explains
 )
 
 // Reporter brings a report to the region. An error is no loss: the report
@@ -68,6 +69,8 @@ type Keeper struct {
 	passes   uint64
 	acted    uint64
 	tidied   time.Time
+	strayed  time.Time // when strays were last reported
+	read     map[events.InstanceID]reading
 	work     sync.WaitGroup
 }
 
@@ -181,7 +184,12 @@ func (k *Keeper) Pass(ctx context.Context) error {
 			}
 			haves[id] = h
 		}
-		chains = slices.Collect(byGuest(plan(wants, haves, at)))
+		steps := plan(wants, haves, at)
+		if at.Sub(k.strayed) >= strayEvery {
+			k.strayed = at
+			steps = append(steps, strays(wants, k.unexplained(domains, records))...)
+		}
+		chains = slices.Collect(byGuest(steps))
 		for _, c := range chains {
 			k.busy[c[0].id] = true
 		}
@@ -260,12 +268,41 @@ func (k *Keeper) observe(domains map[events.InstanceID]hypervisor.Status) {
 	}
 }
 
+// unexplained is what the host holds without a spec; mu is held.
+func (k *Keeper) unexplained(domains map[events.InstanceID]hypervisor.Status, records map[events.InstanceID]Record) map[events.InstanceID]have {
+	out := map[events.InstanceID]have{}
+	for id, s := range domains {
+		if _, ok := k.specs[id]; !ok && !k.busy[id] {
+			out[id] = have{Domain: &s}
+		}
+	}
+	for id, r := range records {
+		if _, ok := k.specs[id]; !ok && !k.busy[id] {
+			h := out[id]
+			h.Record = &r
+			out[id] = h
+		}
+	}
+	return out
+}
+
+// reading is a spec as it was read: bodies are parsed once per version.
+type reading struct {
+	n    uint64
+	want want
+}
+
 // wants reads the specs; mu is held.
 func (k *Keeper) wants() map[events.InstanceID]want {
-	out := map[events.InstanceID]want{}
+	out := make(map[events.InstanceID]want, len(k.specs))
+	seen := make(map[events.InstanceID]reading, len(k.specs))
 	clear(k.bad)
 	for id, s := range k.specs {
-		w := want{Tombstone: s.Tombstone}
+		if r, ok := k.read[id]; ok && r.n == s.N && r.want.Tombstone == s.Tombstone {
+			out[id], seen[id] = r.want, r
+			continue
+		}
+		w := want{Tombstone: s.Tombstone, Request: s.Request}
 		if !s.Tombstone {
 			if err := json.Unmarshal(s.Body, &w.Spec); err != nil {
 				k.bad[id] = err.Error()
@@ -276,8 +313,9 @@ func (k *Keeper) wants() map[events.InstanceID]want {
 				continue
 			}
 		}
-		out[id] = w
+		out[id], seen[id] = w, reading{s.N, w}
 	}
+	k.read = seen
 	return out
 }
 
@@ -309,7 +347,7 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 	for _, s := range chain {
 		err := k.do(ctx, s, w)
 		if err == nil {
-			k.succeeded(s)
+			k.succeeded(s, w.Request)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -317,7 +355,7 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 		}
 		err = fmt.Errorf("%v: %w", s, err)
 		k.failed(s, err)
-		k.log.Warn("step", "id", id, "step", s.String(), "err", err)
+		k.log.Warn("step", "id", id, "step", s.String(), "request", w.Request, "err", err)
 		return fmt.Errorf("guests: %w", err)
 	}
 	return nil
@@ -368,7 +406,7 @@ func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	panic("guests: unknown step " + string(s.verb))
 }
 
-func (k *Keeper) succeeded(s step) {
+func (k *Keeper) succeeded(s step, request string) {
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -390,7 +428,7 @@ func (k *Keeper) succeeded(s step) {
 	}
 	k.done[s.id] = h
 	if s.verb != doReport || h.Reported == events.PhaseAbsent {
-		k.log.Info("step", "id", s.id, "step", s.String())
+		k.log.Info("step", "id", s.id, "step", s.String(), "request", request)
 	}
 }
 

@@ -45,6 +45,7 @@ func (b boot) String() string { return fmt.Sprintf("%d.%d", b.Generation, b.Rebo
 type want struct {
 	Tombstone bool
 	Spec      events.InstanceSpec // empty with a tombstone
+	Request   string              // request id of the call that last changed it
 }
 
 func (w want) boot() boot { return boot{w.Spec.Generation, w.Spec.Reboots} }
@@ -216,6 +217,24 @@ func bury(id events.InstanceID, h have, at time.Time) []step {
 		steps = append(steps, step{verb: doReport, id: id, boot: h.started(), phase: events.PhaseAbsent})
 	}
 	return steps
+}
+
+// strays reports guests that no spec explains, so that the region can say what
+// should become of them: an order, or nothing.
+func strays(wants map[events.InstanceID]want, haves map[events.InstanceID]have) []step {
+	var out []step
+	for _, id := range slices.Sorted(maps.Keys(haves)) {
+		h := haves[id]
+		if _, wanted := wants[id]; wanted || h.Domain == nil && h.Record == nil {
+			continue
+		}
+		p := events.PhaseStopped
+		if h.Domain != nil && h.Domain.Alive() {
+			p = events.PhaseRunning
+		}
+		out = append(out, step{verb: doReport, id: id, boot: h.started(), phase: p, detail: "no spec explains it"})
+	}
+	return out
 }
 
 // report tells the region what it does not know.

@@ -182,8 +182,8 @@ func ModifyInstance(v *state.View, s events.Stamp, c events.ModifyInstance) ([]e
 }
 
 // ReportInstance is a node's word about a guest; the region decides what it
-// means. A report of an older start, or from a host that does not hold the
-// instance, means nothing.
+// means. A report of an older start means nothing; one about a guest that should
+// not be there gets it a tombstone.
 func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]events.Event, error) {
 	var out []events.Event
 	_, owed := v.Tombstones.Get(string(c.Host) + "/" + string(events.SpecInstance) + "/" + string(c.Instance))
@@ -201,7 +201,14 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 		}
 		return out, nil
 	}
-	if !known || i.Host != c.Host || c.Generation != i.Generation {
+	if !known || i.Host != c.Host || !i.Live() {
+		// Nothing of this instance should be on that host.
+		if h, ok := v.Hosts.Get(string(c.Host)); ok && !owed {
+			return []events.Event{events.GuestUnexpected{Instance: c.Instance, Zone: h.Zone, Host: c.Host}}, nil
+		}
+		return nil, nil
+	}
+	if c.Generation != i.Generation {
 		return nil, nil
 	}
 	switch {

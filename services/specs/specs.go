@@ -69,6 +69,8 @@ func Touched(v *state.View, r events.Record) (Target, events.Spec, bool) {
 		id = e.Instance
 	case events.InstanceTerminationRequested:
 		return Target{e.Host, "compute"}, events.Spec{Kind: events.SpecInstance, ID: string(e.Instance), N: r.N, Tombstone: true, Request: r.Request}, e.Host != ""
+	case events.GuestUnexpected:
+		return Target{e.Host, "compute"}, events.Spec{Kind: events.SpecInstance, ID: string(e.Instance), N: r.N, Tombstone: true, Request: r.Request}, true
 	default:
 		return Target{}, events.Spec{}, false
 	}

@@ -50,6 +50,7 @@ func (tx *Tx) evolve(r events.Record) {
 	case events.GroupCreated:
 		tx.Groups.put(string(e.ID), &Group{e})
 	case events.InterfaceCreated:
+		must(!tx.AddressTaken(e.Interface.Subnet, e.Interface.PrivateIP.String()) && !tx.MACTaken(e.Interface.MAC), r, "address or MAC given twice")
 		tx.Interfaces.put(string(e.Interface.ID), &Interface{e})
 		tx.Subnets.change(string(e.Interface.Subnet), func(s *Subnet) { s.Used++; s.Next = e.Interface.PrivateIP.Next() })
 	case events.InterfaceDeleted:
@@ -78,9 +79,15 @@ func (tx *Tx) evolve(r events.Record) {
 	case events.InstanceRequested:
 		tx.Instances.put(string(e.ID), &Instance{InstanceRequested: e, State: Pending, Generation: 1, N: r.N, Request: r.Request})
 	case events.InstancePlaced:
+		if i, ok := tx.Instances.Get(string(e.Instance)); true {
+			must(ok && i.Host == "" && i.Live(), r, "placed twice, or after its end")
+		}
 		tx.changeInstance(e.Instance, r, func(i *Instance) { i.Host, i.Why = e.Host, &e.Why })
 		i, _ := tx.Instances.Get(string(e.Instance))
 		tx.take(e.Host, i.Need, 1)
+		h, _ := tx.Hosts.Get(string(e.Host))
+		free, open := tx.Free(h)
+		must(open && free.VCPUs >= 0 && free.MemoryMiB >= 0 && free.DiskGiB >= 0, r, "over the host's capacity")
 	case events.InstanceStarted:
 		tx.changeInstance(e.Instance, r, func(i *Instance) { i.State, i.Started = Running, e.At })
 	case events.InstanceRebootRequested:
@@ -91,6 +98,9 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.terminated(e, r)
 	case events.GuestRemoved:
 		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecInstance, string(e.Instance)))
+	case events.GuestUnexpected:
+		tx.Tombstones.put(tombstoneKey(e.Host, events.SpecInstance, string(e.Instance)),
+			&Tombstone{e.Host, events.SpecInstance, string(e.Instance), r.N, r.Request})
 	case events.InstanceForgotten:
 		tx.Instances.del(string(e.Instance))
 		tx.Tags.del(string(e.Instance))
@@ -98,6 +108,14 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.instanceModified(e, r)
 	default:
 		panic(fmt.Sprintf("state: event %d has no evolve: %T", r.N, r.Event))
+	}
+}
+
+// must asserts what has to hold in every state. Where it does not, a decision is
+// wrong, and the voter stops before the state is.
+func must(ok bool, r events.Record, what string) {
+	if !ok {
+		panic(fmt.Sprintf("state: event %d breaks an invariant (%s): %s", r.N, what, events.Line(r.Event)))
 	}
 }
 
