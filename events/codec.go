@@ -3,8 +3,11 @@ package events
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -77,6 +80,9 @@ func (r *registry) decode(name string, body []byte, unmarshal func([]byte, any) 
 			return nil, fmt.Errorf("events: %s %s: %w", r.what, name, err)
 		}
 	}
+	if !told(p.Elem()) {
+		return nil, fmt.Errorf("events: %s %s: %w", r.what, name, errTime)
+	}
 	return p.Elem().Interface(), nil
 }
 
@@ -87,5 +93,41 @@ func Name(v any) string { return reflect.TypeOf(v).Name() }
 func strictJSON(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is something behind the value")
+	}
+	return nil
 }
+
+// told says whether every time in a value has a year that JSON can tell. CBOR
+// knows times as numbers too, and those reach further.
+func told(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			return t.Year() >= 0 && t.Year() <= 9999
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && !told(v.Field(i)) {
+				return false
+			}
+		}
+	case reflect.Slice:
+		switch v.Type().Elem().Kind() {
+		case reflect.Struct, reflect.Pointer:
+			for i := range v.Len() {
+				if !told(v.Index(i)) {
+					return false
+				}
+			}
+		}
+	case reflect.Pointer:
+		return v.IsNil() || told(v.Elem())
+	}
+	return true
+}
+
+var errTime = errors.New("a time is before the year 0 or after 9999")

@@ -80,6 +80,9 @@ func DecodeStamped(b []byte) (Stamped, error) {
 	if err := Decode(b, &w); err != nil {
 		return Stamped{}, fmt.Errorf("events: command: %w", err)
 	}
+	if !told(reflect.ValueOf(w.Stamp)) {
+		return Stamped{}, fmt.Errorf("events: command: %w", errTime)
+	}
 	c, err := commands.decode(w.Name, w.Body, Decode)
 	if err != nil {
 		return Stamped{}, err

@@ -92,6 +92,9 @@ func DecodeRecord(b []byte) (Record, error) {
 	if err := Decode(b, &w); err != nil {
 		return Record{}, fmt.Errorf("events: record: %w", err)
 	}
+	if !told(reflect.ValueOf(w.Time)) {
+		return Record{}, fmt.Errorf("events: record: %w", errTime)
+	}
 	e, err := kinds.decode(w.Name, w.Body, Decode)
 	if err != nil {
 		return Record{}, err
