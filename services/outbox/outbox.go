@@ -103,6 +103,52 @@ func (o *Outbox) Live(ctx context.Context) {
 	}
 }
 
+// mirrorPace is how often the mirror of specs is looked for.
+const mirrorPace = 5 * time.Second
+
+// Mirror keeps a stream of the nodes' specs until ctx ends, the newest of each
+// object, for operators to read. Nothing reads it back: one that was lost is
+// made again from the state.
+func (o *Outbox) Mirror(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := o.mirror(ctx); err != nil && ctx.Err() == nil {
+			o.log.Debug("outbox: mirror of specs", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(mirrorPace):
+		}
+	}
+}
+
+func (o *Outbox) mirror(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*publishTO)
+	defer cancel()
+	name := events.SpecStream(o.region)
+	_, err := o.js.Stream(ctx, name)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	if _, err := o.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: name, Description: "What each node must be: the newest spec of each object. For reading only.",
+		Subjects: []string{"sk.spec." + o.region + ".node.>"}, MaxMsgsPerSubject: 1, MaxAge: 7 * 24 * time.Hour,
+		Storage: jetstream.MemoryStorage, MaxBytes: 64 << 20, Discard: jetstream.DiscardOld, AllowDirect: true,
+	}); err != nil {
+		return err
+	}
+	v := o.v.View()
+	for _, n := range v.Nodes.All() {
+		set, err := specs.Set(v, n.Host, n.Kind, nil, specs.Closed{})
+		if err != nil {
+			return err
+		}
+		for _, s := range set.Specs {
+			o.tell(events.SpecSubject(o.region, n.Host, n.Kind, s), s)
+		}
+	}
+	return nil
+}
+
 // publish sends on core NATS. Its errors are losses, and losses are what the
 // numbers are for.
 func (o *Outbox) publish(subject string, body []byte) {

@@ -92,6 +92,7 @@ func (s *Server) lead(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.out.Live(ctx) })
 	wg.Go(func() { s.out.Keep(ctx) })
+	wg.Go(func() { s.out.Mirror(ctx) })
 	wg.Go(func() { s.watch.Run(ctx) })
 	wg.Go(func() {
 		if err := s.Door.Lead(ctx); err != nil && ctx.Err() == nil {

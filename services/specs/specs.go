@@ -54,8 +54,14 @@ type Target struct {
 	Kind string
 }
 
+// Closed opens nothing: what was sealed is left out.
+type Closed struct{}
+
+// Open returns nothing.
+func (Closed) Open([]byte) ([]byte, error) { return nil, nil }
+
 // Touched says which node's spec a record changes, as a poke: the spec without
-// its body, which the node then asks for.
+// anything sealed, for operators to read. The node asks for the whole.
 func Touched(v *state.View, r events.Record) (Target, events.Spec, bool) {
 	var id events.InstanceID
 	switch e := r.Event.(type) {
@@ -78,7 +84,12 @@ func Touched(v *state.View, r events.Record) (Target, events.Spec, bool) {
 	if !ok || i.Host == "" || !i.Live() {
 		return Target{}, events.Spec{}, false
 	}
-	return Target{i.Host, "compute"}, events.Spec{Kind: events.SpecInstance, ID: string(id), N: r.N, Request: r.Request}, true
+	s, err := instance(i, Closed{})
+	if err != nil {
+		panic(err) // nothing is opened, and our own types marshal
+	}
+	s.N = r.N
+	return Target{i.Host, "compute"}, s, true
 }
 
 func tombstone(t *state.Tombstone) events.Spec {
