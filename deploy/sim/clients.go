@@ -136,6 +136,7 @@ func (c *Clients) ask(ctx context.Context, stamp events.Stamp, cmd events.Comman
 		if f, ok := events.AsFault(err); ok && f.FaultCode != "Unavailable" && f.FaultCode != "RequestExpired" {
 			return // an answer as well
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

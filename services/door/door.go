@@ -46,8 +46,13 @@ type Door struct {
 // returned as the error.
 func (d *Door) Do(ctx context.Context, s events.Stamp, c events.Command) (events.Reply, error) {
 	if deadline, ok := ctx.Deadline(); ok && s.Expires.IsZero() {
-		// Region time runs by the leader's clock: leave it room.
-		s.Expires = d.Voter.Now().Add(time.Until(deadline) + time.Second)
+		// Region time is the leader's, and may be ahead of every clock after a
+		// leader's was: count from whichever is later, and leave it room.
+		from := d.Voter.Now()
+		if t := d.Voter.View().Meta.Time; t.After(from) {
+			from = t
+		}
+		s.Expires = from.Add(time.Until(deadline) + time.Second)
 	}
 	if d.Voter.Leading() {
 		reply, err := d.propose(events.Stamped{Stamp: s, Command: c})
