@@ -94,7 +94,12 @@ func Load(r io.Reader) (*Tx, error) {
 		return nil, fmt.Errorf("state: load: %w", err)
 	}
 	defer z.Close()
-	hr := &hashReader{r: bufio.NewReaderSize(z, 64<<10), sum: sha256.New()}
+	return read(bufio.NewReaderSize(z, 64<<10))
+}
+
+// read reads what is inside of the stream.
+func read(r io.Reader) (*Tx, error) {
+	hr := &hashReader{r: r, sum: sha256.New()}
 	head := hr.bytes(len(magic))
 	if hr.err == nil && string(head) != magic {
 		return nil, fmt.Errorf("state: load: not a snapshot of this format (it begins %q)", head)
