@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -122,6 +123,8 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // MarshalText writes a Go duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
+var subjectWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 // Load reads and checks the file of a program of the given kind.
 func Load(path, kind string) (*Config, error) {
 	b, err := os.ReadFile(path)
@@ -145,6 +148,9 @@ func Parse(text string) (*Config, error) {
 	if err != nil {
 		var pe toml.ParseError
 		if errors.As(err, &pe) {
+			if pe.LastKey != "" {
+				return nil, fmt.Errorf("line %d: key %q: %s", pe.Position.Line, pe.LastKey, pe.Message)
+			}
 			return nil, fmt.Errorf("line %d: %s", pe.Position.Line, pe.Message)
 		}
 		return nil, err
@@ -188,6 +194,29 @@ func (c *Config) check() error {
 	need("host", c.Host)
 	need("kind", c.Kind)
 	need("data", c.Data)
+	// These become words of subjects, and of the allow lists of the bus: a
+	// wildcard would allow what nobody meant.
+	word := func(key, v string) {
+		if v != "" && !subjectWord.MatchString(v) {
+			bad = append(bad, fmt.Errorf("key %q is %q: use letters, digits, - and _", key, v))
+		}
+	}
+	word("region", c.Region)
+	word("az", c.AZ)
+	word("host", c.Host)
+	natural := func(key string, n int) {
+		if n < 0 {
+			bad = append(bad, fmt.Errorf("key %q is %d: it cannot be negative", key, n))
+		}
+	}
+	if o := c.Compute; o != nil {
+		natural("compute.vcpus", o.VCPUs)
+		natural("compute.memory_mib", o.MemoryMiB)
+		natural("compute.disk_gib", o.DiskGiB)
+	}
+	if o := c.Storage; o != nil {
+		natural("storage.disk_gib", o.DiskGiB)
+	}
 	if len(c.Bus.Servers) == 0 {
 		bad = append(bad, errors.New(`key "bus.servers" is missing`))
 	}
@@ -202,6 +231,14 @@ func (c *Config) check() error {
 		need("services.region_key", c.Services.RegionKey)
 		if !slices.ContainsFunc(c.Services.Voters, func(v Voter) bool { return v.AZ == c.AZ }) {
 			bad = append(bad, fmt.Errorf("services.voters has no entry for az %q", c.AZ))
+		}
+		if d := time.Duration(c.Services.Heartbeat); d < 0 {
+			bad = append(bad, fmt.Errorf("key %q is %v: it cannot be negative", "services.heartbeat", d))
+		}
+		for _, u := range c.Services.Users {
+			need("services.users.nkey", u.Nkey)
+			word("services.users.az", u.AZ)
+			word("services.users.host", u.Host)
 		}
 	case Compute:
 		if c.Compute == nil {
