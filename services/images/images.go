@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"skerry/events"
 )
@@ -32,16 +34,34 @@ func Read(dir string) ([]events.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
+	out, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("images: %s: %w", path, err)
+	}
+	return out, nil
+}
+
+func parse(b []byte) ([]events.Image, error) {
 	var file struct {
 		Images []entry `json:"images"`
 	}
 	if err := json.Unmarshal(b, &file); err != nil {
-		return nil, fmt.Errorf("images: %s: %w", path, err)
+		return nil, err
 	}
 	var out []events.Image
+	seen := map[string]bool{}
 	for _, e := range file.Images {
 		if e.Name == "" || e.Kernel.SHA256 == "" || e.Root.SHA256 == "" {
-			return nil, fmt.Errorf("images: %s: an image needs a name, a kernel and a root with their digests", path)
+			return nil, errors.New("an image needs a name, a kernel and a root with their digests")
+		}
+		if seen[e.Name] {
+			return nil, fmt.Errorf("the image %q is there twice", e.Name)
+		}
+		seen[e.Name] = true
+		for _, f := range []events.ImageFile{e.Kernel, e.Ramdisk, e.Root} {
+			if err := check(f); err != nil {
+				return nil, fmt.Errorf("image %q: %w", e.Name, err)
+			}
 		}
 		kernel := id("aki-", e.Name, e.Kernel.SHA256)
 		ramdisk := events.ImageID("")
@@ -57,6 +77,21 @@ func Read(dir string) ([]events.Image, error) {
 		})
 	}
 	return out, nil
+}
+
+// check refuses a file that no host could read by its name and digest.
+func check(f events.ImageFile) error {
+	switch {
+	case f.SHA256 == "":
+		return nil // no ramdisk
+	case len(f.SHA256) != 64 || strings.Trim(f.SHA256, "0123456789abcdef") != "":
+		return fmt.Errorf("the digest %q of file %q is not 64 hex digits", f.SHA256, f.Name)
+	case f.Name == "" || f.Name == "." || f.Name == ".." || strings.ContainsRune(f.Name, filepath.Separator):
+		return fmt.Errorf("%q is not a file of this directory", f.Name)
+	case f.Bytes < 0:
+		return fmt.Errorf("file %q has %d bytes", f.Name, f.Bytes)
+	}
+	return nil
 }
 
 func id(prefix, name, digest string) events.ImageID {
