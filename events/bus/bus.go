@@ -51,7 +51,11 @@ func InboxPrefix(host, kind string) string { return "_INBOX_" + host + "_" + kin
 const (
 	pingEvery     = time.Second
 	reconnectWait = 200 * time.Millisecond
-	attempt       = time.Second // one request, before it is tried again
+	// One request, before it is tried again with the same id: short at first,
+	// since an answer that was lost with its leader never comes, and longer then,
+	// since one that is slow does.
+	firstAttempt = 300 * time.Millisecond
+	lastAttempt  = 2 * time.Second
 )
 
 // Connect opens the connection. It does not wait for a server: the client
@@ -197,9 +201,9 @@ var errRetry = errors.New("the one asked cannot answer now")
 
 // retry sends a request until it is answered or ctx ends.
 func (c *Client) retry(ctx context.Context, msg *nats.Msg, out any) error {
-	wait := 10 * time.Millisecond
+	wait, attempt := 10*time.Millisecond, firstAttempt
 	for {
-		err := c.once(ctx, msg, out)
+		err := c.once(ctx, attempt, msg, out)
 		if err == nil {
 			return nil
 		}
@@ -214,7 +218,7 @@ func (c *Client) retry(ctx context.Context, msg *nats.Msg, out any) error {
 			timer.Stop()
 			return fmt.Errorf("bus: %s: %w (last: %w)", msg.Subject, context.Cause(ctx), err)
 		}
-		wait = min(2*wait, 200*time.Millisecond)
+		wait, attempt = min(2*wait, 200*time.Millisecond), min(attempt*3/2, lastAttempt)
 	}
 }
 
@@ -223,7 +227,7 @@ type AnswerError struct{ Code, Message string }
 
 func (e *AnswerError) Error() string { return e.Code + ": " + e.Message }
 
-func (c *Client) once(ctx context.Context, msg *nats.Msg, out any) error {
+func (c *Client) once(ctx context.Context, attempt time.Duration, msg *nats.Msg, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	m, err := c.conn.RequestMsgWithContext(ctx, msg)

@@ -50,8 +50,8 @@ func Start(ctx context.Context, o Options) (*server.Server, error) {
 		so.TLSConfig, so.TLSTimeout, so.TLS = o.TLS, 2, true
 	}
 	if len(o.Peers) > 0 {
-		so.SyncAlways = true // with replicas the sync is shared by a group of messages; alone it is one each
-		so.Cluster.Name = o.Region
+		so.SyncAlways = true                                     // with replicas the sync is shared by a group of messages; alone it is one each
+		so.Cluster.Name, so.Cluster.NoAdvertise = o.Region, true // clients know all servers; some come through a forwarder
 		if so.Cluster.Host, so.Cluster.Port, err = split(o.Route); err != nil {
 			return nil, fmt.Errorf("busd: route: %w", err)
 		}

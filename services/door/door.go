@@ -120,3 +120,18 @@ func (d *Door) Read(ctx context.Context) (*state.View, error) {
 	}
 	return v, nil
 }
+
+// present is the state that a question about the region is answered from: the
+// newest, or this voter's own when no leader tells what the newest is. An
+// operator asks most when things are broken.
+func (d *Door) present() *state.View {
+	ctx, cancel := context.WithTimeout(context.Background(), presentFor)
+	defer cancel()
+	if v, err := d.Read(ctx); err == nil {
+		return v
+	}
+	return d.Voter.View()
+}
+
+// presentFor is how long a question waits for the newest state.
+const presentFor = 700 * time.Millisecond

@@ -69,7 +69,7 @@ func (d *Door) history(r micro.Request) {
 }
 
 func (d *Door) status() events.Status {
-	v := d.Voter.View()
+	v := d.present()
 	s := events.Status{Region: v.Meta.Region, ID: v.Meta.ID, Level: v.Meta.Level, N: v.Meta.N, Leader: d.Voter.Leader(), AnswerBy: d.Voter.AZ(), Counts: map[string]int{}}
 	for _, m := range d.Voter.Raft().GetConfiguration().Configuration().Servers {
 		s.Voters = append(s.Voters, string(m.ID))
@@ -96,7 +96,7 @@ func (d *Door) instance(r micro.Request) {
 		answer(r, nil, err)
 		return
 	}
-	v := d.Voter.View()
+	v := d.present()
 	i, ok := v.Instances.Get(string(q.Instance))
 	if !ok {
 		answer(r, nil, events.Faultf("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", q.Instance))
@@ -112,7 +112,7 @@ func (d *Door) instance(r micro.Request) {
 
 func (d *Door) accounts() []events.AccountKeys {
 	out := []events.AccountKeys{}
-	for _, a := range d.Voter.View().Accounts.All() {
+	for _, a := range d.present().Accounts.All() {
 		out = append(out, events.AccountKeys{AccountID: a.ID, Name: a.Name, AccessKeyID: a.AccessKey, SecretAccessKey: d.Key.Secret(a.AccessKey), Created: a.At})
 	}
 	return out
@@ -129,7 +129,7 @@ func (d *Door) specSet(r micro.Request) {
 }
 
 func (d *Door) want(q events.NodeKey) events.Want {
-	v := d.Voter.View()
+	v := d.present()
 	out := events.Want{N: v.Meta.N, Objects: []events.Object{}}
 	if q.Kind != "compute" {
 		return out

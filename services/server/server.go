@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skerry/events"
@@ -37,6 +38,8 @@ type Server struct {
 	Door  *door.Door
 	out   *outbox.Outbox
 	watch *watch.Watch
+
+	caughtUp atomic.Bool
 }
 
 // New wires it.
@@ -152,8 +155,17 @@ func (s *Server) fillOnce(ctx context.Context) error {
 	return nil
 }
 
-// Healthy says whether this zone can serve: it is formed and knows a leader.
+// Healthy says whether this zone can serve: it has caught up with the region
+// once since it started, and knows a leader.
 func (s *Server) Healthy(ctx context.Context) error {
+	if !s.caughtUp.Load() {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := s.Door.Read(ctx); err != nil {
+			return fmt.Errorf("not caught up yet: %w", err)
+		}
+		s.caughtUp.Store(true)
+	}
 	if s.o.Voter.View().Meta.Region == "" {
 		return errors.New("the region is not formed yet")
 	}
