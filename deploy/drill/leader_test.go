@@ -29,7 +29,7 @@ var (
 const worst = 10 * time.Second
 
 // stage brings up a simulated region of real processes.
-func stage(t *testing.T, args ...string) (*lab.Region, func(args ...string)) {
+func stage(t testing.TB, args ...string) (*lab.Region, func(args ...string)) {
 	t.Helper()
 	bin, err := filepath.Abs("../../bin")
 	if err != nil {
@@ -197,7 +197,7 @@ func judge(t *testing.T, a *api, op *operator.Client, j *journal) {
 }
 
 // await waits for a condition until ctx ends.
-func await(t *testing.T, ctx context.Context, what string, there func() bool) {
+func await(t testing.TB, ctx context.Context, what string, there func() bool) {
 	t.Helper()
 	for !there() {
 		if t.Failed() {

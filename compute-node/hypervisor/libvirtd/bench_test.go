@@ -5,18 +5,17 @@ package libvirtd
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"skerry/compute-node/hypervisor"
+	"skerry/compute-node/hypervisor/hypervisortest"
 )
 
 // BenchmarkReady measures, in turns, a guest's start through the driver and a
@@ -79,7 +78,7 @@ func BenchmarkReady(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if argv, err = bareArguments(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"), console); err != nil {
+			if argv, err = hypervisortest.Bare(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"), console); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -117,38 +116,4 @@ func BenchmarkReady(b *testing.B) {
 	b.ReportMetric(median(through), "s-libvirt")
 	b.ReportMetric(median(bare), "s-bare")
 	b.ReportMetric(median(through)/median(bare), "ratio")
-}
-
-// bareArguments takes from libvirt's arguments what ties them to libvirt: its
-// monitor, secrets, inherited descriptors and the stop before the first
-// instruction. The machine stays the same.
-func bareArguments(argv []string, console string) ([]string, error) {
-	var out []string
-	for i := 0; i < len(argv); i++ {
-		a := argv[i]
-		value := ""
-		if i+1 < len(argv) {
-			value = argv[i+1]
-		}
-		switch {
-		case a == "-S":
-			continue
-		case a == "-mon", a == "-sandbox", a == "-msg", a == "-add-fd",
-			a == "-object" && strings.Contains(value, "secret"),
-			a == "-chardev" && strings.Contains(value, "charmonitor"):
-			i++
-			continue
-		case a == "-chardev" && strings.Contains(value, "charserial0"):
-			out = append(out, a, "file,id=charserial0,path="+console+",append=on")
-			i++
-			continue
-		}
-		out = append(out, a)
-	}
-	for _, a := range out {
-		if strings.Contains(a, "fdset") || strings.Contains(a, "fd=") {
-			return nil, fmt.Errorf("the argument %s needs a descriptor of libvirt", strconv.Quote(a))
-		}
-	}
-	return out, nil
 }
