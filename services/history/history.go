@@ -180,8 +180,16 @@ func (s *Store) Missing(upTo uint64) (uint64, bool, error) {
 // Fill adds records that a peer holds. Each must hash to what it claims, and
 // continue the one before, so that a hole can only be filled with the truth.
 func (s *Store) Fill(records []events.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if first := records[0]; first.N == 0 || first.N == 1 && first.Prev != (events.Hash{}) {
+		return fmt.Errorf("history: event %d from a peer cannot begin a history", first.N)
+	} else if before, err := s.get(first.N - 1); err == nil && first.Prev != before.Hash {
+		return fmt.Errorf("history: event %d from a peer does not continue event %d as held here", first.N, before.N)
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	for i, r := range records {
