@@ -158,6 +158,7 @@ func (s *Store) DeleteRange(min, max uint64) error {
 		return fmt.Errorf("raftlog: delete %d to %d: %w", min, max, err)
 	}
 	switch {
+	case s.last == 0 || max < s.first || min > s.last: // nothing was there
 	case min <= s.first && max >= s.last:
 		s.first, s.last = 0, 0
 	case min <= s.first:

@@ -15,7 +15,9 @@ import (
 
 // Snapshots is a raft.SnapshotStore on a vfs.FS, so that power cuts can be
 // tested. A snapshot is two files, <id>.state and <id>.meta; the meta file is
-// written last and renamed into place, so what has one is whole.
+// written last and renamed into place, so what has both is whole. No file is
+// written twice: the leader may send a snapshot that is here already, and a
+// power cut meanwhile must not cost the one that was whole.
 type Snapshots struct {
 	fs  vfs.FS
 	dir string
@@ -35,8 +37,9 @@ func OpenSnapshots(fs vfs.FS, dir string) (*Snapshots, error) {
 		return nil, fmt.Errorf("raftlog: snapshots: %w", err)
 	}
 	for _, n := range names {
-		id, isState := strings.CutSuffix(n, ".state")
-		if isState && !slices.Contains(names, id+".meta") || strings.HasSuffix(n, ".tmp") {
+		state, isState := strings.CutSuffix(n, ".state")
+		meta, isMeta := strings.CutSuffix(n, ".meta")
+		if isState && !slices.Contains(names, state+".meta") || isMeta && !slices.Contains(names, meta+".state") || strings.HasSuffix(n, ".tmp") {
 			if err := fs.Remove(fs.PathJoin(dir, n)); err != nil {
 				return nil, fmt.Errorf("raftlog: snapshots: %w", err)
 			}
@@ -50,7 +53,16 @@ func (s *Snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 	if version != 1 {
 		return nil, fmt.Errorf("raftlog: snapshot version %d is not known", version)
 	}
-	meta := raft.SnapshotMeta{Version: version, ID: fmt.Sprintf("%020d-%010d", index, term), Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex}
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("raftlog: snapshot: %w", err)
+	}
+	id, n := "", 0
+	for id == "" || slices.Contains(names, id+".state") || slices.Contains(names, id+".meta") {
+		n++
+		id = fmt.Sprintf("%020d-%010d-%03d", index, term, n)
+	}
+	meta := raft.SnapshotMeta{Version: version, ID: id, Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex}
 	f, err := s.fs.Create(s.path(meta.ID+".state"), "raft-snapshot")
 	if err != nil {
 		return nil, fmt.Errorf("raftlog: snapshot: %w", err)
@@ -77,7 +89,7 @@ func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b *raft.SnapshotMeta) int {
-		return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(b.Term, a.Term))
+		return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(b.Term, a.Term), cmp.Compare(b.ID, a.ID))
 	})
 	return out, nil
 }
@@ -119,7 +131,12 @@ func (s *Snapshots) reap() error {
 	if err != nil {
 		return err
 	}
-	for _, m := range all[min(retain, len(all)):] {
+	kept := 0
+	for i, m := range all {
+		if twice := i > 0 && m.Index == all[i-1].Index && m.Term == all[i-1].Term; !twice && kept < retain {
+			kept++
+			continue
+		}
 		err = errors.Join(err, s.fs.Remove(s.path(m.ID+".meta")), s.fs.Remove(s.path(m.ID+".state")))
 	}
 	return err
