@@ -76,6 +76,7 @@ var testDoors = map[string][]string{
 	"services/specs": {"services/decide", "services/seal"},
 	"services/state": {"services/decide"},
 	"services/busd":  {"events"},
+	"services/voter": {"services/peers"}, // three voters on loopback
 	// A whole voter stands behind what is published and watched.
 	"services/outbox": {"services/busd", "internal/config"},
 	"services/watch":  {"services/outbox", "services/server", "services/seal"},

@@ -206,7 +206,14 @@ func (v *Voter) Propose(s events.Stamped) (events.Reply, error) {
 		return events.Reply{}, ErrNotLeader
 	}
 	s.Stamp.Time = v.stamp()
-	f := v.raft.Apply(s.Encode(), time.Second)
+	entry := s.Encode()
+	if _, err := events.DecodeStamped(entry); err != nil {
+		// Text that is not UTF-8, or a list over the codec's bounds: in the log it
+		// would stop every voter, now and after every restart.
+		v.mu.Unlock()
+		return events.Reply{Fault: events.Faultf("InvalidParameterValue", "The command cannot be kept in the log: %v.", err)}, nil
+	}
+	f := v.raft.Apply(entry, time.Second)
 	v.mu.Unlock()
 	if err := f.Error(); err != nil {
 		return events.Reply{}, fmt.Errorf("%w: %w", ErrNotLeader, err)
