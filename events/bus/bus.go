@@ -199,11 +199,18 @@ func (c *Client) ask(ctx context.Context, subject string, in, out any) error {
 // errRetry marks an answer that says: not me, ask again.
 var errRetry = errors.New("the one asked cannot answer now")
 
-// retry sends a request until it is answered or ctx ends.
+// retry sends a request until it is answered or ctx ends. All attempts share one
+// inbox: an answer to an earlier one is as good.
 func (c *Client) retry(ctx context.Context, msg *nats.Msg, out any) error {
+	msg.Reply = c.conn.NewInbox()
+	sub, err := c.conn.SubscribeSync(msg.Reply)
+	if err != nil {
+		return fmt.Errorf("bus: %s: %w", msg.Subject, err)
+	}
+	defer sub.Unsubscribe()
 	wait, attempt := 10*time.Millisecond, firstAttempt
 	for {
-		err := c.once(ctx, attempt, msg, out)
+		err := c.once(ctx, attempt, sub, msg, out)
 		if err == nil {
 			return nil
 		}
@@ -227,12 +234,22 @@ type AnswerError struct{ Code, Message string }
 
 func (e *AnswerError) Error() string { return e.Code + ": " + e.Message }
 
-func (c *Client) once(ctx context.Context, attempt time.Duration, msg *nats.Msg, out any) error {
+// statusNoResponders is the server's word that nobody listens to a subject
+// (NATS ADR-4, status 503).
+const statusNoResponders = "503"
+
+func (c *Client) once(ctx context.Context, attempt time.Duration, sub *nats.Subscription, msg *nats.Msg, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
-	m, err := c.conn.RequestMsgWithContext(ctx, msg)
+	if err := c.conn.PublishMsg(msg); err != nil {
+		return err
+	}
+	m, err := sub.NextMsgWithContext(ctx)
 	if err != nil {
 		return err
+	}
+	if len(m.Data) == 0 && m.Header.Get("Status") == statusNoResponders {
+		return nats.ErrNoResponders
 	}
 	if m.Header.Get(HeaderRetry) != "" {
 		return errRetry
