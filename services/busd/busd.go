@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -71,12 +72,17 @@ func Start(ctx context.Context, o Options) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("busd: %w", err)
 	}
-	s.SetLoggerV2(serverLog{o.Log}, false, false, false)
+	log := serverLog{o.Log, new(atomic.Pointer[string])}
+	s.SetLoggerV2(log, false, false, false)
 	go s.Start()
 	for !s.ReadyForConnections(100 * time.Millisecond) {
 		if ctx.Err() != nil {
 			s.Shutdown()
 			return nil, errors.Join(errors.New("busd: the server did not come up"), context.Cause(ctx))
+		}
+		if why := log.fatal.Load(); why != nil {
+			s.Shutdown()
+			return nil, fmt.Errorf("busd: the server cannot run on %s: %s", o.Listen, *why)
 		}
 		if !s.Running() {
 			return nil, fmt.Errorf("busd: the server ended: is %s free?", o.Listen)
@@ -94,12 +100,20 @@ func split(addr string) (string, int, error) {
 	return host, n, err
 }
 
-// serverLog writes the server's lines to slog.
-type serverLog struct{ log *slog.Logger }
+// serverLog writes the server's lines to slog, and keeps what is fatal: the
+// server expects its logger to end the program then.
+type serverLog struct {
+	log   *slog.Logger
+	fatal *atomic.Pointer[string]
+}
 
 func (l serverLog) Noticef(f string, a ...any) { l.log.Debug("bus: " + fmt.Sprintf(f, a...)) }
 func (l serverLog) Warnf(f string, a ...any)   { l.log.Warn("bus: " + fmt.Sprintf(f, a...)) }
-func (l serverLog) Fatalf(f string, a ...any)  { l.log.Error("bus: " + fmt.Sprintf(f, a...)) }
-func (l serverLog) Errorf(f string, a ...any)  { l.log.Error("bus: " + fmt.Sprintf(f, a...)) }
-func (l serverLog) Debugf(string, ...any)      {}
-func (l serverLog) Tracef(string, ...any)      {}
+func (l serverLog) Fatalf(f string, a ...any) {
+	line := fmt.Sprintf(f, a...)
+	l.fatal.Store(&line)
+	l.log.Error("bus: " + line)
+}
+func (l serverLog) Errorf(f string, a ...any) { l.log.Error("bus: " + fmt.Sprintf(f, a...)) }
+func (l serverLog) Debugf(string, ...any)     {}
+func (l serverLog) Tracef(string, ...any)     {}

@@ -15,7 +15,7 @@ import (
 //
 //	services   everything
 //	operator   commands, questions, streams; hears everything
-//	scheduler  placements and questions; hears events
+//	scheduler  placements, and the questions it has; hears events
 //	a node     its join, reports and specs; hears its own specs and questions
 func Permissions(region string, u config.User) *server.Permissions {
 	inbox := bus.InboxPrefix(u.Host, u.Kind) + ".>"
@@ -36,7 +36,8 @@ func Permissions(region string, u config.User) *server.Permissions {
 			"sk.node." + region + ".*.*.*.have", "sk.node." + region + ".*.*.*.console", "$SRV.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"},
 			[]string{">"})
 	case config.Scheduler:
-		return allow([]string{"sk.cmd." + region + ".compute.PlaceInstances", "sk.query." + region + ".>", "sk.lead." + region + ".>"},
+		return allow([]string{"sk.cmd." + region + ".compute.PlaceInstances", "sk.lead." + region + ".scheduling",
+			"sk.query." + region + ".status", "sk.query." + region + ".history"}, // not accounts: the answer holds secrets
 			append(micro, "sk.ev."+region+".>", "sk.live."+region))
 	case config.Compute, config.Network, config.Storage:
 		me := u.Host + "." + u.Kind
