@@ -167,6 +167,7 @@ func Boot(ctx context.Context, emulator string, a hypervisor.Accel, kernel, ramd
 		"-kernel", kernel, "-initrd", ramdisk, "-append", "console=ttyS0 quiet panic=-1 skerry.probe=1")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
+	cmd.WaitDelay = time.Second // a child of QEMU may hold its error stream
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return 0, "", err
@@ -191,6 +192,8 @@ func Boot(ctx context.Context, emulator string, a hypervisor.Accel, kernel, ramd
 			if ctx.Err() != nil {
 				return 0, end, fmt.Errorf("no %s within %v", marker, limit)
 			}
+			cmd.Process.Kill()
+			cmd.Wait() // what QEMU complained of is complete only afterwards
 			return 0, end, fmt.Errorf("QEMU ended before %s: %s", marker, strings.TrimSpace(errs.String()))
 		}
 	}

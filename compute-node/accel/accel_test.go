@@ -88,6 +88,9 @@ func TestAHangingKernelIsGivenUp(t *testing.T) {
 
 // TestRealBoot is the control: the image does boot with TCG.
 func TestRealBoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	img, _ := filepath.Abs("../../.build/image")
 	const qemu = "/usr/bin/qemu-system-x86_64"
 	if _, err := os.Stat(qemu); err != nil {

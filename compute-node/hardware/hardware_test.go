@@ -173,6 +173,9 @@ func image(t testing.TB) (string, events.InstanceSpec) {
 // TestRealGuest boots the image through every layer below the bus, kills the
 // agent, and goes on with another.
 func TestRealGuest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	img, spec := image(t)
 	run, err := os.MkdirTemp("/run", "skh")
 	if err != nil {

@@ -185,7 +185,7 @@ func TestUpAndDown(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a region for seconds")
+		t.Skip("long: run by make test")
 	}
 	s := newStage(t)
 	s.must("up", "--hypervisor", "memory", "--hosts", "1")
@@ -251,7 +251,7 @@ func TestFaults(t *testing.T) {
 // fault in force is still in force. Down works without any supervisor.
 func TestSupervisorKilled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a region for seconds")
+		t.Skip("long: run by make test")
 	}
 	s := newStage(t)
 	s.must("up", "--hypervisor", "memory", "--azs", "1", "--hosts", "1")
@@ -305,7 +305,7 @@ func TestStrangersPort(t *testing.T) {
 // A program that cannot start is named, with its last words.
 func TestBrokenProgram(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a region for seconds")
+		t.Skip("long: run by make test")
 	}
 	s := newStage(t)
 	script := "#!/bin/sh\necho 'level=ERROR msg=\"no disk\"' >&2\nexit 3\n"

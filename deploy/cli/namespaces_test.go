@@ -17,7 +17,7 @@ import (
 // survive everything but a lost host and `down`, and nothing is left.
 func TestNamespaces(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a whole region as root")
+		t.Skip("long: run by make test")
 	}
 	images := t.TempDir()
 	if err := os.WriteFile(filepath.Join(images, "images.json"), []byte("{}"), 0o644); err != nil {

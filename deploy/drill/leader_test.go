@@ -71,7 +71,7 @@ func stage(t testing.TB, args ...string) (*lab.Region, func(args ...string)) {
 // are untouched.
 func TestDrillLeaderZone(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a whole region")
+		t.Skip("long: run by make test")
 	}
 	r, skerry := stage(t, "--hypervisor", "memory")
 	a, err := newAPI(r)

@@ -26,6 +26,9 @@ import (
 // where QEMU's user network gives DHCP and a metadata service listens, and logs
 // in as a user would. It guards what a newcomer does first.
 func TestGuestOnANetwork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	img, err := filepath.Abs("../../.build/image")
 	if err != nil {
 		t.Fatal(err)

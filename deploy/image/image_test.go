@@ -164,6 +164,9 @@ func TestTree(t *testing.T) {
 }
 
 func TestRootFileSystem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	if err := needTools(); err != nil {
 		t.Skip(err)
 	}

@@ -109,7 +109,7 @@ func TestRunbooks(t *testing.T) {
 		t.Fatalf("%d runbooks, %v", len(pages), err)
 	}
 	if testing.Short() {
-		t.Skip("runs a whole region")
+		t.Skip("long: run by make test")
 	}
 	env := region(t)
 	for _, page := range pages {

@@ -65,7 +65,7 @@ func TestSeeds(t *testing.T) {
 	}
 	workers := max(runtime.NumCPU(), 1)
 	if testing.Short() {
-		*seeds = min(*seeds, 4)
+		*seeds = min(*seeds, 2)
 	}
 	share := (*seeds + workers - 1) / workers
 	for w := range workers {
@@ -349,6 +349,9 @@ func TestNodeLostAndBack(t *testing.T) {
 
 // An hour after its end an instance leaves the list, by region time.
 func TestTerminatedInstancesLeaveAfterAnHour(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	run(t, Options{Seed: 10}, func(r *Region, c *Clients) {
 		time.Sleep(5 * time.Second)
 		c.Stop()

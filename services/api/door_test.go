@@ -495,7 +495,7 @@ func TestTable(t *testing.T) {
 // The stock AWS CLI signs, sends, pages and understands.
 func TestStockCLI(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts the AWS CLI several times")
+		t.Skip("long: run by make test")
 	}
 	path, err := exec.LookPath("aws")
 	if err != nil {

@@ -206,7 +206,7 @@ func FuzzLoad(f *testing.F) {
 // Ten thousand rows and more are saved and loaded in a moment.
 func TestSnapshotOfManyRows(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a second or two")
+		t.Skip("long: run by make test")
 	}
 	tx := populated(10_000)
 	began := time.Now()

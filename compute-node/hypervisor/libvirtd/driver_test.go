@@ -58,6 +58,9 @@ func image(t testing.TB) string {
 }
 
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
 	img := image(t)
 	root, err := os.MkdirTemp("/run", "skt")
 	if err != nil {

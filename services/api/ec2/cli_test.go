@@ -16,7 +16,7 @@ import (
 // The stock AWS CLI walks from a key pair to the end of an instance.
 func TestStockCLI(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts the AWS CLI several times")
+		t.Skip("long: run by make test")
 	}
 	path, err := exec.LookPath("aws")
 	if err != nil {

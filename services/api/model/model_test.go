@@ -138,7 +138,7 @@ func TestNames(t *testing.T) {
 // The generated files are what modelgen writes today.
 func TestGenerated(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles modelgen")
+		t.Skip("long: run by make test")
 	}
 	dir := t.TempDir()
 	out, err := exec.Command("go", "run", "../modelgen", "-out", dir).CombinedOutput()
