@@ -35,7 +35,7 @@ func (b consoles) Console(ctx context.Context, i state.Instance) (events.Console
 }
 
 // GetConsoleOutput shows what a guest wrote to its serial console. One that has
-// not started, or is gone, has no output.
+// not started has no output; of one that has ended the host keeps it for a while.
 func (h *Handlers) GetConsoleOutput(ctx context.Context, c *api.Call, in *model.GetConsoleOutputInput) (*model.GetConsoleOutputOutput, error) {
 	if err := ids.Instance.Check(value(in.InstanceId)); err != nil {
 		return nil, err
@@ -49,19 +49,20 @@ func (h *Handlers) GetConsoleOutput(ctx context.Context, c *api.Call, in *model.
 		return nil, err
 	}
 	out := &model.GetConsoleOutputOutput{InstanceId: in.InstanceId, Timestamp: new(i.At)}
-	if i.Host == "" || i.State == state.Pending || i.State == state.Terminated || c.DryRun {
+	if i.Host == "" || i.State == state.Pending || c.DryRun {
 		return out, nil
 	}
 	ask, cancel := context.WithTimeout(ctx, consoleTimeout)
 	defer cancel()
 	answer, err := h.region.Console(ask, *i)
+	ends := i.State == state.ShuttingDown || i.State == state.Terminated
 	switch {
+	case ends && (err != nil || answer.Error != ""): // nothing may be left of it
+		return out, nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, errors.Join(events.Faultf("Unavailable", "The host of the instance '%s' does not answer; its console cannot be read now. The instance itself may well be running.", i.ID), err)
 	case err != nil:
 		return nil, err
-	case answer.Error != "" && i.State == state.ShuttingDown: // nothing may be left of it
-		return out, nil
 	case answer.Error != "":
 		return nil, fmt.Errorf("ec2: console of %s on %s: %s", i.ID, i.Host, answer.Error)
 	}
