@@ -46,7 +46,7 @@ check: export CGO_ENABLED := $(shell command -v gcc >/dev/null && echo 1 || echo
 check: export GOFLAGS += -mod=readonly
 check: export GOPROXY := off
 check:
-	@$(GO) run ./deploy/testreport -tags $(TAGS) -short -fuzz 0 -limit 3m -cached
+	@$(GO) run ./deploy/testreport -tags $(TAGS) -short -fuzz 0 -limit 15m -package 2m -cached
 
 test: deps-run build image nats
 	@$(GO) run ./deploy/testreport -tags $(TAGS)

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -62,4 +66,49 @@ func TestAllWell(t *testing.T) {
 	if code := r.finish(); code != 0 || !strings.HasSuffix(out.String(), "\n1 passed, 0 failed, 0 skipped\n") {
 		t.Errorf("status %d: %q", code, out.String())
 	}
+}
+
+// A process that outlives its test is found, named and ended; so is a region's
+// directory. The keeper around this test is a copy of the test itself.
+func TestSweep(t *testing.T) {
+	if len(os.Args) > 1 && os.Args[len(os.Args)-1] == "sweep" {
+		dir := t.TempDir()
+		os.MkdirAll(filepath.Join(dir, "a/region"), 0o755)
+		os.WriteFile(filepath.Join(dir, "a/region/region.json"), nil, 0o644)
+		if err := exec.Command("sh", "-c", "setsid sleep 987 & exit 0").Run(); err != nil {
+			t.Fatal(err)
+		}
+		r := &report{out: os.Stdout}
+		r.sweep(dir)
+		if left := children(os.Getppid()); len(left) != 1 { // this process
+			t.Errorf("still there: %v", left)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("the directory is still there")
+		}
+		if r.finish() != 1 {
+			t.Error("what was left is no failure")
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "keep", "-test.run=^TestSweep$", "sweep")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "left behind: process") || !strings.Contains(string(out), "sleep 987") || !strings.Contains(string(out), "left behind: region") ||
+		!strings.Contains(string(out), "0 passed, 2 failed, 0 skipped") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "keep":
+		code, err := keep(os.Args[2:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
+	case len(os.Args) > 1 && os.Args[1] == inner: // as keep starts it
+		os.Args = append(os.Args[:1], os.Args[2:]...)
+	}
+	os.Exit(m.Run())
 }

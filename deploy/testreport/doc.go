@@ -6,7 +6,11 @@
 //	go test -json  (all but deploy)  packages side by side
 //	go test -json  (deploy)          one package after another: they run whole
 //	                                 regions and need the processors
-//	go test -fuzz                    one target after another, within a budget
+//	fuzz targets                     two at a time, within a budget
+//	what is left                     processes and regions that outlived their
+//	                                 tests are ended; each is a failure
+//
+// With -short all packages run side by side, as none of them runs for long.
 //
 // A test that has subtests is counted by its subtests. A package that does not
 // build, or ends without a word, is one failure. Every skip is listed with its
@@ -15,4 +19,8 @@
 //	N passed, N failed, N skipped
 //
 // The exit status is 0 only when nothing failed.
+//
+// The command is two processes: the outer one is only the subreaper, so that
+// whatever a test leaves behind becomes its child and can be seen; the inner
+// one does the work. Tests get a TMPDIR of their own, which is removed.
 package main

@@ -5,9 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,21 +18,33 @@ import (
 type settings struct {
 	tags   string
 	limit  time.Duration // of everything
+	most   time.Duration // of one package
 	budget time.Duration // of all fuzzing together
 	each   time.Duration // of one fuzz target, at most
 	short  bool
 	cached bool
 }
 
+// inner is the first argument of the process that does the work.
+const inner = "-inner"
+
 func main() {
 	var s settings
+	if len(os.Args) < 2 || os.Args[1] != inner {
+		code, err := keep(os.Args[1:])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "testreport:", err)
+		}
+		os.Exit(code)
+	}
 	flag.StringVar(&s.tags, "tags", "", "build tags")
 	flag.DurationVar(&s.limit, "limit", 24*time.Minute, "time for everything")
+	flag.DurationVar(&s.most, "package", 10*time.Minute, "time for one package, at most")
 	flag.DurationVar(&s.budget, "fuzz", 4*time.Minute, "time for all fuzz targets together; 0 for none")
 	flag.DurationVar(&s.each, "fuzz-each", 10*time.Second, "time for one fuzz target, at most")
 	flag.BoolVar(&s.short, "short", false, "short tests only")
 	flag.BoolVar(&s.cached, "cached", false, "believe results of unchanged packages")
-	flag.Parse()
+	flag.CommandLine.Parse(os.Args[2:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, s, &report{out: os.Stdout}))
@@ -45,16 +54,33 @@ func run(ctx context.Context, s settings, r *report) int {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
+	tmp := ""
+	if !s.cached { // a kept result is valid for the TMPDIR that the test saw
+		var err error
+		if tmp, err = os.MkdirTemp("", "skt"); err != nil {
+			fmt.Fprintln(r.out, err)
+			r.fail("temporary directory")
+			return r.finish()
+		}
+		os.Setenv("TMPDIR", tmp)
+	}
+	r.all(ctx, s, began)
+	r.sweep(tmp)
+	fmt.Fprintf(r.out, "\n%.0f s\n", time.Since(began).Seconds())
+	return r.finish()
+}
+
+func (r *report) all(ctx context.Context, s settings, began time.Time) {
 	r.vet(ctx, s)
 	packages, err := list(ctx, s)
 	if err != nil {
 		fmt.Fprintln(r.out, err)
 		r.fail("go list")
-		return r.finish()
+		return
 	}
 	var quick, staged []string
 	for _, p := range packages {
-		if p.under("deploy") {
+		if p.under("deploy") && !s.short {
 			staged = append(staged, p.path)
 		} else {
 			quick = append(quick, p.path)
@@ -66,8 +92,6 @@ func run(ctx context.Context, s settings, r *report) int {
 	if s.budget > 0 {
 		r.fuzz(ctx, s, packages)
 	}
-	fmt.Fprintf(r.out, "\n%.0f s\n", time.Since(began).Seconds())
-	return r.finish()
 }
 
 // command is the go command, ended politely when the time is over.
@@ -96,9 +120,11 @@ func (r *report) test(ctx context.Context, s settings, limit time.Duration, pack
 	if len(packages) == 0 {
 		return
 	}
-	args := append([]string{"test", "-json", "-tags", s.tags, "-timeout", max(limit-20*time.Second, 10*time.Second).Round(time.Second).String()}, flags...)
-	if !s.cached {
-		args = append(args, "-count=1")
+	args := append([]string{"test", "-json", "-tags", s.tags, "-vet=off"}, flags...)
+	if s.cached { // for the same timeout only
+		args = append(args, "-timeout", s.most.String())
+	} else {
+		args = append(args, "-count=1", "-timeout", min(s.most, max(limit-20*time.Second, 10*time.Second)).Round(time.Second).String())
 	}
 	if s.short {
 		args = append(args, "-short")
@@ -126,8 +152,8 @@ func (r *report) test(ctx context.Context, s settings, limit time.Duration, pack
 
 // pack is one package with its fuzz targets.
 type pack struct {
-	path  string
-	fuzzs []string
+	path, dir string
+	fuzzs     []string
 }
 
 func (p pack) under(folder string) bool {
@@ -148,7 +174,7 @@ func list(ctx context.Context, s settings) ([]pack, error) {
 		if len(f) < 2 {
 			continue
 		}
-		p := pack{path: f[0]}
+		p := pack{path: f[0], dir: f[1]}
 		for _, name := range f[2:] {
 			names, err := fuzzTargets(filepath.Join(f[1], name))
 			if err != nil {
@@ -159,55 +185,4 @@ func list(ctx context.Context, s settings) ([]pack, error) {
 		ps = append(ps, p)
 	}
 	return ps, nil
-}
-
-func fuzzTargets(path string) ([]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Fuzz") {
-			out = append(out, f.Name.Name)
-		}
-	}
-	return out, nil
-}
-
-// fuzz shares the budget between all targets. A target for which no time is
-// left is skipped and says so; its seeds ran with the tests.
-func (r *report) fuzz(ctx context.Context, s settings, packages []pack) {
-	n := 0
-	for _, p := range packages {
-		n += len(p.fuzzs)
-	}
-	if n == 0 {
-		return
-	}
-	each := max(time.Second, min(s.each, s.budget/time.Duration(n)))
-	fmt.Fprintf(r.out, "fuzzing %d targets, %v each\n", n, each.Round(100*time.Millisecond))
-	// Building and minimising take time too.
-	end := time.Now().Add(2 * s.budget)
-	for _, p := range packages {
-		for _, name := range p.fuzzs {
-			check := p.path + " " + name + " (fuzzing)"
-			if time.Now().After(end) || ctx.Err() != nil {
-				r.skip(check, "no time was left for fuzzing")
-				continue
-			}
-			cmd := command(ctx, "test", "-tags", s.tags, "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", each.String(), p.path)
-			out, err := cmd.Output()
-			if ctx.Err() != nil {
-				r.skip(check, "the time for everything was over")
-				continue
-			}
-			if err != nil {
-				fmt.Fprintf(r.out, "FAIL  %s\n%s", check, out)
-				r.fail(check)
-				continue
-			}
-			r.pass()
-		}
-	}
 }
