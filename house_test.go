@@ -71,16 +71,10 @@ var doors = map[string][]string{
 
 // testDoors open for tests only.
 var testDoors = map[string][]string{
-	// Tests of the API and of state decide for real, on a view of their own.
-	"services/api":   {"services/decide", "services/door"},
-	"services/specs": {"services/decide", "services/seal"},
-	"services/state": {"services/decide"},
-	"services/busd":  {"events"},
-	"services/voter": {"services/peers"}, // three voters on loopback
-	// A whole voter stands behind what is published and watched.
-	"services/outbox": {"services/busd", "internal/config"},
-	"services/watch":  {"services/outbox", "services/server", "services/seal"},
-	"services/server": {"services/busd"},
+	"services/api":    {"services/decide", "services/door"}, // tests of the API decide for real, on a view of their own
+	"services/voter":  {"services/peers"},                   // three voters on loopback
+	"services/server": {"services/busd", "services/peers"},  // three zones with real bus servers
+	"services/watch":  {"services/state"},                   // states of instances
 }
 
 func TestRooms(t *testing.T) {
