@@ -3,12 +3,7 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"skerry/compute-node/agent"
 	"skerry/compute-node/hardware"
@@ -17,22 +12,7 @@ import (
 	"skerry/internal/node"
 )
 
-func main() {
-	path := flag.String("config", "", "the program's TOML file")
-	flag.Parse()
-	c, err := config.Load(*path, config.Compute)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "skerry-compute-node:", err)
-		os.Exit(2)
-	}
-	log := c.Logger()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, c, log); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
-}
+func main() { config.Main(config.Compute, run) }
 
 func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	h, err := hardware.Open(ctx, c, log)

@@ -4,36 +4,20 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"log/slog"
 
 	"skerry/internal/config"
 	"skerry/scheduler/propose"
 )
 
-func main() {
-	path := flag.String("config", "", "the program's TOML file")
-	flag.Parse()
-	c, err := config.Load(*path, config.Scheduler)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "skerry-scheduler:", err)
-		os.Exit(2)
-	}
-	log := c.Logger()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+func main() { config.Main(config.Scheduler, run) }
+
+func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	client, err := c.Dial(log)
 	if err != nil {
-		log.Error("bus", "err", err)
-		os.Exit(1)
+		return err
 	}
 	defer client.Close()
 	s := &propose.Scheduler{Bus: client, Log: log}
-	if err := s.Run(ctx); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
+	return s.Run(ctx)
 }

@@ -7,16 +7,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -36,22 +33,7 @@ import (
 	"skerry/services/voter"
 )
 
-func main() {
-	path := flag.String("config", "", "the program's TOML file")
-	flag.Parse()
-	c, err := config.Load(*path, config.Services)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "skerry-services:", err)
-		os.Exit(2)
-	}
-	log := c.Logger()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, c, log); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
-}
+func main() { config.Main(config.Services, run) }
 
 func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err := guard(c); err != nil {

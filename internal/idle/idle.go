@@ -6,11 +6,7 @@ package idle
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"log/slog"
 
 	"skerry/events"
 	"skerry/internal/config"
@@ -34,26 +30,14 @@ func (Keeper) Conditions() []string { return nil }
 
 // Main is the whole program of such a node.
 func Main(kind string) {
-	path := flag.String("config", "", "the program's TOML file")
-	flag.Parse()
-	c, err := config.Load(*path, kind)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "skerry-%s-node: %v\n", kind, err)
-		os.Exit(2)
-	}
-	log := c.Logger()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	client, err := c.Dial(log)
-	if err != nil {
-		log.Error("bus", "err", err)
-		os.Exit(1)
-	}
-	defer client.Close()
-	n := node.New(node.Options{Region: c.Region, Zone: events.Zone(c.AZ), Host: events.HostID(c.Host), Kind: kind, Data: c.Data, Bus: client, Log: log})
-	n.SetKeeper(Keeper{})
-	if err := n.Run(ctx); err != nil {
-		log.Error("ended", "err", err)
-		os.Exit(1)
-	}
+	config.Main(kind, func(ctx context.Context, c *config.Config, log *slog.Logger) error {
+		client, err := c.Dial(log)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		n := node.New(node.Options{Region: c.Region, Zone: events.Zone(c.AZ), Host: events.HostID(c.Host), Kind: kind, Data: c.Data, Bus: client, Log: log})
+		n.SetKeeper(Keeper{})
+		return n.Run(ctx)
+	})
 }
