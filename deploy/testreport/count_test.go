@@ -112,3 +112,17 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+func TestOnlyLate(t *testing.T) {
+	late := "fuzz: elapsed: 10s, execs: 206431 (22995/sec), new interesting: 43 (total: 109)\n--- FAIL: FuzzA (10.10s)\n    context deadline exceeded\nFAIL\n"
+	for out, want := range map[string]bool{
+		late: true,
+		"--- FAIL: FuzzA (0.10s)\n    --- FAIL: FuzzA (0.00s)\n        a_test.go:9: context deadline exceeded\n    \n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n": false,
+		"--- FAIL: FuzzA (10.10s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n":           false,
+		"FAIL\n": false,
+	} {
+		if onlyLate(out) != want {
+			t.Errorf("%v for %q", !want, out)
+		}
+	}
+}
