@@ -10,7 +10,7 @@ NATSCLI  := v0.4.0
 SEEDS    ?= 300
 RUNS     ?= 10
 
-.PHONY: help build run check test drill bench image nats down deps-build deps-run
+.PHONY: help build run check test drill bench image nats down deps-build deps-image deps-run
 
 help:
 	@echo 'make build   build the programs into bin/'
@@ -25,6 +25,9 @@ help:
 
 deps-build:
 	@deploy/deps.sh build
+
+deps-image:
+	@deploy/deps.sh build image
 
 deps-run:
 	@deploy/deps.sh build image run
@@ -58,7 +61,7 @@ drill: deps-run build image
 bench: deps-run build image
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -timeout 30m ./...
 
-image: deps-build
+image: deps-image
 	$(GO) run ./deploy/image -o .build/image
 
 # The NATS command line has a module of its own: it wants an older server.

@@ -118,7 +118,7 @@ func TestOnlyLate(t *testing.T) {
 	for out, want := range map[string]bool{
 		late: true,
 		"--- FAIL: FuzzA (0.10s)\n    --- FAIL: FuzzA (0.00s)\n        a_test.go:9: context deadline exceeded\n    \n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n": false,
-		"--- FAIL: FuzzA (10.10s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n":           false,
+		"--- FAIL: FuzzA (10.10s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n":               false,
 		"FAIL\n": false,
 	} {
 		if onlyLate(out) != want {
