@@ -119,13 +119,18 @@ func TestConformance(t *testing.T) {
 }
 
 func TestOpenNamesWhatIsWrong(t *testing.T) {
+	root, err := os.MkdirTemp("/tmp", "skt") // t.TempDir may be too long a path
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root)
 	for _, c := range []struct {
 		cfg  Config
 		want string
 	}{
 		{Config{Root: "run"}, `"run"`},
 		{Config{Root: "/run/" + strings.Repeat("x", 60)}, "at most"},
-		{Config{Root: t.TempDir(), Emulator: "/no/qemu"}, "qemu-system-x86"},
+		{Config{Root: root, Emulator: "/no/qemu"}, "qemu-system-x86"},
 	} {
 		if _, err := Open(context.Background(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%+v) = %v, want %q", c.cfg, err, c.want)
