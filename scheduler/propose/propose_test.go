@@ -3,6 +3,7 @@ package propose
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -110,7 +111,7 @@ func (l *leader) serve(subject string, answer func([]byte) any) {
 		if err == nil {
 			err = m.Respond(b)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, nats.ErrConnectionClosed) { // the test may be over by then
 			l.t.Errorf("%s: %v", subject, err)
 		}
 	})
