@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"skerry/compute-node/hypervisor/hypervisortest"
-	"skerry/deploy/lab"
 )
 
 // BenchmarkRunInstances measures, in turns, the time from the accepted
@@ -23,19 +22,7 @@ import (
 //
 //	make build image && go test -run - -bench RunInstances -benchtime 5x ./deploy/drill
 func BenchmarkRunInstances(b *testing.B) {
-	images, err := filepath.Abs("../../.build/image")
-	if err != nil {
-		b.Fatal(err)
-	}
-	switch {
-	case os.Geteuid() != 0:
-		b.Skip("namespaces need root")
-	case !lab.HasImages(images):
-		b.Skip("the image is not built (make image)")
-	}
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		b.Skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
-	}
+	images := realGuests(b)
 	began := time.Now()
 	r, _ := stage(b, "--hypervisor", "qemu", "--hosts", "1")
 	up := time.Since(began)

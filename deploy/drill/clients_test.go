@@ -183,6 +183,19 @@ func writeInstances(ctx context.Context, a *api, image, name string, n int, j *j
 	return nil
 }
 
+// terminate ends instances.
+func (a *api) terminate(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	form := url.Values{"Action": {"TerminateInstances"}}
+	for i, id := range ids {
+		form.Set(fmt.Sprintf("InstanceId.%d", i+1), id)
+	}
+	var out struct{}
+	return a.call(ctx, form, &out)
+}
+
 // instances lists all instances by id.
 func (a *api) instances(ctx context.Context) (map[string]instance, error) {
 	all := map[string]instance{}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"skerry/deploy/lab"
+	"skerry/deploy/lab/remains"
 	"skerry/deploy/lab/supervisor"
 	"skerry/deploy/operator"
 )
@@ -68,12 +70,41 @@ func stage(t testing.TB, args ...string) (*lab.Region, func(args ...string)) {
 // A zone's control plane is pulled while writers write and instances boot: the
 // leader's zone, each time. Writes resume, nothing that was acknowledged is
 // missing or there twice, every instance comes to run, and guests of the zone
-// are untouched.
+// are untouched: with real guests, each is the same process as before.
 func TestDrillLeaderZone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long: run by make test")
 	}
-	r, skerry := stage(t, "--hypervisor", "memory")
+	t.Run("memory", func(t *testing.T) { drillLeaderZone(t, 10, "--hypervisor", "memory") })
+	t.Run("qemu", func(t *testing.T) {
+		images := realGuests(t)
+		drillLeaderZone(t, 3, "--hypervisor", "qemu", "--hosts", "1", "--images", images)
+	})
+}
+
+// realGuests is the folder of the image, where real guests are possible.
+func realGuests(t testing.TB) string {
+	t.Helper()
+	images, err := filepath.Abs("../../.build/image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case os.Geteuid() != 0:
+		t.Skip("namespaces need root")
+	case !lab.HasImages(images):
+		t.Skip("the image is not built (make image)")
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
+	}
+	return images
+}
+
+// drillLeaderZone does all runs on one region, each of which boots some
+// instances and terminates them at its end.
+func drillLeaderZone(t *testing.T, instances int, args ...string) {
+	r, skerry := stage(t, args...)
 	a, err := newAPI(r)
 	if err != nil {
 		t.Fatal(err)
@@ -87,19 +118,35 @@ func TestDrillLeaderZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer op.Close()
-	var all journal
+	// Guests that run all the while, and must be the same processes at the end.
+	var all, steady journal
+	if err := writeInstances(t.Context(), a, image, fmt.Sprintf("steady-%d", *seed), 3, &steady); err != nil {
+		t.Fatal(err)
+	}
+	all.instances = slices.Clone(steady.instances)
+	judge(t, a, op, &all, &steady)
+	calm := guests(r)
 	var pMax []time.Duration
 	for i := range *runs {
 		rng := rand.New(rand.NewPCG(*seed+uint64(i), 0))
-		j := pull(t, r, a, op, image, fmt.Sprintf("drill-%d-%d", *seed, i), rng)
+		j := pull(t, r, a, op, image, fmt.Sprintf("drill-%d-%d", *seed, i), instances, rng)
 		pMax = append(pMax, j.longest())
 		all.accounts, all.instances = append(all.accounts, j.accounts...), append(all.instances, j.instances...)
 		skerry("up")
+		judge(t, a, op, &all, j)
 		if t.Failed() {
 			t.FailNow()
 		}
+		if err := a.terminate(t.Context(), j.instances); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		await(t, ctx, "the terminated guests to end", func() bool { return len(guests(r)) <= len(calm) })
+		cancel()
+		if now := guests(r); !maps.Equal(now, calm) {
+			t.Fatalf("guests %v ran before the drill, %v run now", calm, now)
+		}
 	}
-	judge(t, a, op, &all)
 	skerry("doctor")
 	slices.Sort(pMax)
 	t.Logf("%d runs, %d accounts and %d instances acknowledged; pMax median %v, worst %v", *runs, len(all.accounts), len(all.instances),
@@ -109,8 +156,17 @@ func TestDrillLeaderZone(t *testing.T) {
 	}
 }
 
+// guests are the QEMU processes of a region, by pid.
+func guests(r *lab.Region) map[int]string {
+	out := map[int]string{}
+	for _, p := range remains.Of(remains.Processes(r), remains.Guest) {
+		out[p.PID] = p.Name
+	}
+	return out
+}
+
 // pull is one run: traffic, the leader's zone fails, traffic resumes, heal.
-func pull(t *testing.T, r *lab.Region, a *api, op *operator.Client, image, name string, rng *rand.Rand) *journal {
+func pull(t *testing.T, r *lab.Region, a *api, op *operator.Client, image, name string, instances int, rng *rand.Rand) *journal {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -127,7 +183,7 @@ func pull(t *testing.T, r *lab.Region, a *api, op *operator.Client, image, name 
 		})
 	}
 	wg.Go(func() {
-		if err := writeInstances(traffic, a, image, name, 10, &j); err != nil {
+		if err := writeInstances(traffic, a, image, name, instances, &j); err != nil {
 			t.Error(err)
 		}
 	})
@@ -139,22 +195,30 @@ func pull(t *testing.T, r *lab.Region, a *api, op *operator.Client, image, name 
 	if s.Leader == "" {
 		t.Fatal("there is no leader to lose")
 	}
+	before := guests(r)
 	rep, err := supervisor.Call(ctx, r, supervisor.Request{Verb: supervisor.VerbFail, For: 10 * time.Minute,
 		Fault: &supervisor.Fault{Kind: supervisor.FaultAZ, Names: []string{s.Leader}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := j.count()
-	await(t, ctx, "writes to resume", func() bool { return j.count() >= before+40 })
+	acked := j.count()
+	await(t, ctx, "writes to resume", func() bool { return j.count() >= acked+40 })
 	if _, err := supervisor.Call(ctx, r, supervisor.Request{Verb: supervisor.VerbHeal, ID: rep.Fault.ID}); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s: pulled %s, pMax %v, %d acknowledged", name, s.Leader, j.longest().Round(time.Millisecond), j.count())
+	after := guests(r)
+	for pid, guest := range before {
+		if after[pid] != guest {
+			t.Errorf("%s: guest %s (pid %d) did not outlive the loss of %s", name, guest, pid, s.Leader)
+		}
+	}
+	t.Logf("%s: pulled %s among %d guests, pMax %v, %d acknowledged", name, s.Leader, len(before), j.longest().Round(time.Millisecond), j.count())
 	return &j
 }
 
-// judge compares the region with what clients were promised.
-func judge(t *testing.T, a *api, op *operator.Client, j *journal) {
+// judge compares the region with what clients were promised, in all runs and in
+// the last one, whose instances are not terminated yet.
+func judge(t *testing.T, a *api, op *operator.Client, all, j *journal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -166,7 +230,7 @@ func judge(t *testing.T, a *api, op *operator.Client, j *journal) {
 	for _, a := range as {
 		times[a.Name]++
 	}
-	for _, name := range j.accounts {
+	for _, name := range all.accounts {
 		if times[name] != 1 {
 			t.Errorf("account %s was acknowledged and is there %d times", name, times[name])
 		}
@@ -191,8 +255,8 @@ func judge(t *testing.T, a *api, op *operator.Client, j *journal) {
 			t.Errorf("instance %s was acknowledged and is %q %s", id, i.State, i.Why)
 		}
 	}
-	if len(last) != len(j.instances) {
-		t.Errorf("%d instances were acknowledged, %d are there", len(j.instances), len(last))
+	if len(last) != len(all.instances) { // terminated ones are listed for an hour
+		t.Errorf("%d instances were acknowledged, %d are there", len(all.instances), len(last))
 	}
 }
 
