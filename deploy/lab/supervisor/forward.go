@@ -18,8 +18,8 @@ import (
 // Bounds of the forwarders.
 const (
 	healthEvery   = time.Second
-	healthAgain   = 200 * time.Millisecond // after a check that failed, until the zone counts as down
-	healthTimeout = 800 * time.Millisecond
+	healthAgain   = 100 * time.Millisecond // after a check that failed, until the zone counts as down
+	healthTimeout = 500 * time.Millisecond // a zone that was cut off answers nothing at all
 	dialTimeout   = 500 * time.Millisecond
 	maxForwarded  = 1024 // connections at the same time, for each port
 	downAfter     = 2    // failed checks in a row that end open connections
