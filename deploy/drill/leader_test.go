@@ -1,7 +1,6 @@
 package drill
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -45,14 +44,21 @@ func stage(t testing.TB, args ...string) (*lab.Region, func(args ...string)) {
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", home)
 	dir := filepath.Join(home, "region")
-	skerry := func(args ...string) {
-		t.Helper()
+	run := func(args ...string) ([]byte, error) {
 		cmd := exec.Command(filepath.Join(bin, "skerry"), args...)
 		cmd.Env = append(os.Environ(), "SKERRY_DIR="+dir)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Run(); err != nil {
-			t.Errorf("skerry %v: %v\n%s", args, err, out.Bytes())
+		return cmd.CombinedOutput()
+	}
+	skerry := func(args ...string) {
+		t.Helper()
+		out, err := run(args...)
+		// After a drill everything converges: the copy of the history for readers
+		// comes last, since JetStream may need ten seconds to find a leader.
+		for end := time.Now().Add(time.Minute); err != nil && args[0] == "doctor" && time.Now().Before(end); {
+			out, err = run(args...)
+		}
+		if err != nil {
+			t.Errorf("skerry %v: %v\n%s", args, err, out)
 		}
 	}
 	t.Cleanup(func() { skerry("down", "--purge") })
