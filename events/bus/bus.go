@@ -51,11 +51,11 @@ func InboxPrefix(host, kind string) string { return "_INBOX_" + host + "_" + kin
 const (
 	pingEvery     = time.Second
 	reconnectWait = 200 * time.Millisecond
-	// One request, before it is tried again with the same id: short at first,
-	// since an answer that was lost with its leader never comes, and longer then,
-	// since one that is slow does.
+	// One request, before it is sent once more with the same id. What went to a
+	// leader that is lost is never answered, so this bounds how long a new leader
+	// waits for its first work; a slow answer to an earlier attempt still counts.
 	firstAttempt = 300 * time.Millisecond
-	lastAttempt  = 2 * time.Second
+	lastAttempt  = 500 * time.Millisecond
 )
 
 // Connect opens the connection. It does not wait for a server: the client
