@@ -199,18 +199,23 @@ func (c *Client) ask(ctx context.Context, subject string, in, out any) error {
 // errRetry marks an answer that says: not me, ask again.
 var errRetry = errors.New("the one asked cannot answer now")
 
+// maxAnswers is how many answers to one request are held; the first that says
+// something is taken.
+const maxAnswers = 16
+
 // retry sends a request until it is answered or ctx ends. All attempts share one
 // inbox: an answer to an earlier one is as good.
 func (c *Client) retry(ctx context.Context, msg *nats.Msg, out any) error {
 	msg.Reply = c.conn.NewInbox()
-	sub, err := c.conn.SubscribeSync(msg.Reply)
+	answers := make(chan *nats.Msg, maxAnswers)
+	sub, err := c.conn.ChanSubscribe(msg.Reply, answers)
 	if err != nil {
 		return fmt.Errorf("bus: %s: %w", msg.Subject, err)
 	}
 	defer sub.Unsubscribe()
 	wait, attempt := 10*time.Millisecond, firstAttempt
 	for {
-		err := c.once(ctx, attempt, sub, msg, out)
+		err := c.once(ctx, attempt, answers, msg, out)
 		if err == nil {
 			return nil
 		}
@@ -238,15 +243,17 @@ func (e *AnswerError) Error() string { return e.Code + ": " + e.Message }
 // (NATS ADR-4, status 503).
 const statusNoResponders = "503"
 
-func (c *Client) once(ctx context.Context, attempt time.Duration, sub *nats.Subscription, msg *nats.Msg, out any) error {
+func (c *Client) once(ctx context.Context, attempt time.Duration, answers <-chan *nats.Msg, msg *nats.Msg, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	if err := c.conn.PublishMsg(msg); err != nil {
 		return err
 	}
-	m, err := sub.NextMsgWithContext(ctx)
-	if err != nil {
-		return err
+	var m *nats.Msg
+	select {
+	case m = <-answers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == statusNoResponders {
 		return nats.ErrNoResponders

@@ -329,7 +329,7 @@ func TestOlderSetIsDropped(t *testing.T) {
 func TestPoke(t *testing.T) {
 	r := newRegion(t)
 	r.answer(always(setOf(20, "i-1", "i-2")))
-	_, k, _ := r.start(t.TempDir(), time.Hour) // no look without a poke
+	n, k, _ := r.start(t.TempDir(), time.Hour) // no look without a poke
 	r.within("the set is held", func() bool { return k.last().n == 20 })
 	r.answer(always(setOf(31, "i-2")))
 	r.poke("i-2", 30)
@@ -358,12 +358,17 @@ func TestPoke(t *testing.T) {
 		return setOf(q.AtLeast, "all")
 	})
 	r.poke("first", 50)
+	r.within("the node asks about the first", func() bool {
+		return slices.ContainsFunc(r.questions(), func(q events.SpecGet) bool { return slices.Equal(q.Only, []string{"first"}) })
+	})
 	for i := range 2 * maxPoked {
 		r.poke("i-"+strings.Repeat("x", i), uint64(51+i))
 	}
-	if err := r.conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	r.within("the node has heard every poke", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.floor >= 50+2*maxPoked
+	})
 	close(gate)
 	r.within("the flood is answered by a whole set", func() bool {
 		return reflect.DeepEqual(k.last(), given{50 + 2*maxPoked, []string{"all"}, true})
