@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCount(t *testing.T) {
@@ -77,6 +78,11 @@ func TestSweep(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, "a/region/region.json"), nil, 0o644)
 		if err := exec.Command("sh", "-c", "setsid sleep 987 & exit 0").Run(); err != nil {
 			t.Fatal(err)
+		}
+		for named := false; !named; time.Sleep(time.Millisecond) { // it bears its name when it runs
+			for _, command := range children(os.Getppid()) {
+				named = named || strings.Contains(command, " sleep 987")
+			}
 		}
 		r := &report{out: os.Stdout}
 		r.sweep(dir)
