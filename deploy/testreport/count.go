@@ -143,8 +143,15 @@ func (s *suite) packageEnded(e event) {
 	case e.Action == "pass":
 		fmt.Fprintf(s.out, "ok    %s  %.1fs\n", e.Package, e.Elapsed)
 	case e.Action == "fail" && !s.sick[e.Package]:
-		// It did not build, panicked outside a test, or ran out of time.
+		// It did not build, panicked outside a test, or ran out of time: what the
+		// tests said that had not ended tells where.
 		fmt.Fprintf(s.out, "FAIL  %s\n%s", e.Package, text)
+		for _, k := range slices.Sorted(maps.Keys(s.output)) {
+			if strings.HasPrefix(k, key) {
+				fmt.Fprint(s.out, s.output[k])
+				delete(s.output, k)
+			}
+		}
 		s.fail(e.Package)
 	case e.Action == "fail":
 		fmt.Fprintf(s.out, "FAIL  %s  %.1fs\n", e.Package, e.Elapsed)

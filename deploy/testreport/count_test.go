@@ -40,6 +40,11 @@ func TestCount(t *testing.T) {
 		`{"Action":"fail","Package":"b","FailedBuild":"b"}`,
 		`{"Action":"start","Package":"c"}`,
 		`{"Action":"skip","Package":"c"}`,
+		// One is ended from outside while a test runs.
+		`{"Action":"start","Package":"e"}`,
+		`{"Action":"run","Package":"e","Test":"TestHangs"}`,
+		`{"Action":"output","Package":"e","Test":"TestHangs","Output":"goroutine 7 waits\n"}`,
+		`{"Action":"fail","Package":"e"}`,
 		`{"Action":"start","Package":"d"}`,
 		`go: something odd`,
 	}, "\n")
@@ -50,10 +55,10 @@ func TestCount(t *testing.T) {
 	}
 	code := r.finish()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; code != 1 || last != "3 passed, 4 failed, 1 skipped" {
+	if last := lines[len(lines)-1]; code != 1 || last != "3 passed, 5 failed, 1 skipped" {
 		t.Errorf("status %d, %q\n%s", code, last, out.String())
 	}
-	for _, want := range []string{"  a TestFour: needs root: namespaces\n", "a_test.go:9: bad", "b.go:1: syntax error", "  d\n", "go: something odd"} {
+	for _, want := range []string{"  a TestFour: needs root: namespaces\n", "a_test.go:9: bad", "b.go:1: syntax error", "  d\n", "  e\n", "goroutine 7 waits\n", "go: something odd"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}

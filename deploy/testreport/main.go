@@ -25,6 +25,10 @@ type settings struct {
 	cached bool
 }
 
+// quickLimit bounds a package of the first stage, so that one that hangs leaves
+// time for the others.
+const quickLimit = 4 * time.Minute
+
 // inner is the first argument of the process that does the work.
 const inner = "-inner"
 
@@ -87,7 +91,7 @@ func (r *report) all(ctx context.Context, s settings, began time.Time) {
 		}
 	}
 	left := func() time.Duration { return s.limit - time.Since(began) }
-	r.test(ctx, s, left(), quick)
+	r.test(ctx, s, min(left(), quickLimit), quick)
 	r.test(ctx, s, left(), staged, "-p", "1")
 	if s.budget > 0 {
 		r.fuzz(ctx, s, packages)
