@@ -214,9 +214,12 @@ func TestFaults(t *testing.T) {
 	// then comes back by itself.
 	_, was := s.state(s.status(), "isle-1b-1/compute")
 	s.must("fail", "process", "isle-1b-1/compute")
+	started := func() int { // as the program itself says
+		return strings.Count(s.must("logs", "isle-1b-1", "compute"), "msg=started")
+	}
 	s.until("a restart", func() bool {
 		st, pid := s.state(s.status(), "isle-1b-1/compute")
-		return st == "running" && pid != was
+		return st == "running" && pid != was && started() == 2
 	})
 	s.must("fail", "process", "isle-1b-1/compute", "--for", "300ms")
 	s.until("the end of the lease", func() bool {
@@ -242,9 +245,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s: status %d, %s", c.args, code, errw)
 		}
 	}
-	if out := s.must("logs", "isle-1b-1", "compute"); strings.Count(out, "msg=started") != 3 {
-		t.Errorf("logs: %s", out)
-	}
+	s.until("the third start in the log", func() bool { return started() == 3 })
 }
 
 // The supervisor is killed: the programs go on. The next up takes over, and a

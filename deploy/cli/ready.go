@@ -12,6 +12,9 @@ import (
 	"skerry/deploy/operator"
 )
 
+// steady is how long a program that ended by itself must run to count again.
+const steady = time.Second
+
 // ready waits until the region can be used, and tells each step once.
 func ready(ctx context.Context, e *env, r *lab.Region, began time.Time) error {
 	said := ""
@@ -57,7 +60,8 @@ func progress(ctx context.Context, r *lab.Region, op **operator.Client) (string,
 		if p.State != supervisor.Held {
 			wanted++
 		}
-		if p.State == supervisor.Running {
+		// One that ended by itself and has only just started may end again.
+		if p.State == supervisor.Running && (p.Restarts == 0 || time.Since(p.Since) >= steady) {
 			running++
 		}
 	}
