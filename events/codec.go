@@ -19,6 +19,9 @@ var (
 	enc = func() cbor.EncMode {
 		o := cbor.CoreDetEncOptions()
 		o.Time = cbor.TimeRFC3339Nano
+		// Addresses are text here as well: their binary form can hold what has no
+		// text, and could not be told on the bus.
+		o.BinaryMarshaler = cbor.BinaryMarshalerNone
 		o.TextMarshaler = cbor.TextMarshalerTextString
 		m, err := o.EncMode()
 		if err != nil {
@@ -28,12 +31,13 @@ var (
 	}()
 	dec = func() cbor.DecMode {
 		m, err := cbor.DecOptions{
-			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-			MaxNestedLevels:  32,
-			MaxArrayElements: 1 << 20,
-			MaxMapPairs:      1 << 16,
-			IndefLength:      cbor.IndefLengthForbidden,
-			TextUnmarshaler:  cbor.TextUnmarshalerTextString,
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			MaxNestedLevels:   32,
+			MaxArrayElements:  1 << 20,
+			MaxMapPairs:       1 << 16,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TextUnmarshaler:   cbor.TextUnmarshalerTextString,
+			BinaryUnmarshaler: cbor.BinaryUnmarshalerNone,
 		}.DecMode()
 		if err != nil {
 			panic(err)
