@@ -20,6 +20,11 @@ type (
 	RuleID        string // sgr-
 	InterfaceID   string // eni-
 	VolumeID      string // vol-
+	AttachmentID  string // attach-, of a volume to an instance
+	AllocationID  string // eipalloc-
+	AssociationID string // eipassoc- or rtbassoc-
+	GatewayID     string // igw-
+	TableID       string // rtb-
 	CommandID     string // chosen by the door, unique for 24 h
 	HostID        string // isle-1a-1
 	Zone          string // isle-1a

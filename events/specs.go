@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
 )
 
 // SpecKind names what a spec describes.
@@ -11,7 +14,15 @@ type SpecKind string
 
 // Kinds of specs.
 const (
-	SpecInstance SpecKind = "instance"
+	SpecInstance SpecKind = "instance" // compute: a guest
+	SpecPort     SpecKind = "port"     // network: the tap of an interface
+	SpecNetwork  SpecKind = "network"  // network: a VPC with ports here
+	SpecMapping  SpecKind = "mapping"  // network: where an interface of such a VPC is
+	SpecGroup    SpecKind = "group"    // network: the rules of a security group of such a VPC
+	SpecMetadata SpecKind = "metadata" // network: what the metadata service tells an instance
+	SpecFabric   SpecKind = "fabric"   // network, gateway: who may send on the fabric
+	SpecPublic   SpecKind = "public"   // gateway: a public address
+	SpecVolume   SpecKind = "volume"   // storage: a volume
 )
 
 // Spec is what a node must make true of one object. N orders the versions of
@@ -78,6 +89,7 @@ type InstanceSpec struct {
 	RootDevice string    `json:"rootDevice"` // name in the API: /dev/sda1
 
 	Interfaces []Interface `json:"interfaces"`
+	Volumes    []DiskSpec  `json:"volumes,omitempty"`   // by volume
 	PublicKey  string      `json:"publicKey,omitempty"` // one OpenSSH line
 	UserData   []byte      `json:"userData,omitempty"`
 
@@ -95,4 +107,258 @@ const (
 	PhaseCrashed Phase = "crashed" // the domain ended and nobody asked for it
 	PhaseFailed  Phase = "failed"  // it could not be started; Detail says why
 	PhaseAbsent  Phase = "absent"  // destroyed, nothing of it is left
+)
+
+// PortSpec is an interface that the network node of a host must hold as a tap
+// for a guest. It leaves nothing to choose. The guest behind it is the one that
+// MetadataSpec tells about.
+type PortSpec struct {
+	Interface   InterfaceID  `json:"interface"`
+	Instance    InstanceID   `json:"instance"`
+	Account     AccountID    `json:"account"`
+	VPC         VPCID        `json:"vpc"`
+	VNI         uint32       `json:"vni"`
+	Tap         string       `json:"tap"` // at most 15 bytes
+	MAC         string       `json:"mac"`
+	PrivateIP   netip.Addr   `json:"privateIp"`
+	Subnet      uint32       `json:"subnet"` // number, see SubnetPart
+	Groups      []uint32     `json:"groups"` // numbers, see GroupSpec
+	SourceCheck bool         `json:"sourceCheck"`
+	MTU         int          `json:"mtu"`
+	Hostname    string       `json:"hostname"` // ip-172-31-0-4.isle-1.compute.internal
+	CIDR        netip.Prefix `json:"cidr"`     // of the subnet
+	Router      netip.Addr   `json:"router"`   // first address of the subnet
+	RouterMAC   string       `json:"routerMac"`
+	Resolver    netip.Addr   `json:"resolver"` // second address of the VPC
+	Domain      string       `json:"domain"`   // isle-1.compute.internal
+}
+
+// NetworkSpec is a VPC in which a host has ports.
+type NetworkSpec struct {
+	VPC      VPCID          `json:"vpc"`
+	Account  AccountID      `json:"account"`
+	VNI      uint32         `json:"vni"`
+	Blocks   []netip.Prefix `json:"blocks"`
+	Subnets  []SubnetPart   `json:"subnets"`
+	Tables   []TablePart    `json:"tables"`
+	Gateway  netip.Addr     `json:"gateway,omitzero"` // gateway node to send to: the one of this host's zone while it is up
+	Gateways []netip.Addr   `json:"gateways"`         // gateway nodes to accept from
+}
+
+// GatewayMAC is the source MAC of what comes from an internet gateway into a VPC,
+// and the destination of what goes to it: 02:ff and the network identifier.
+func GatewayMAC(vni uint32) string {
+	return fmt.Sprintf("02:ff:%02x:%02x:%02x:%02x", byte(vni>>24), byte(vni>>16), byte(vni>>8), byte(vni))
+}
+
+// RouterMAC is the router's MAC in a subnet: 02:fe and the subnet's number.
+func RouterMAC(subnet uint32) string {
+	return fmt.Sprintf("02:fe:%02x:%02x:%02x:%02x", byte(subnet>>24), byte(subnet>>16), byte(subnet>>8), byte(subnet))
+}
+
+// TapName is the tap of an interface: "t" and the last 14 digits of its id.
+func TapName(id InterfaceID) string { return "t" + string(id[max(0, len(id)-14):]) }
+
+// SubnetPart is a subnet as the data plane sees it. Numbers are of the region
+// and never reused.
+type SubnetPart struct {
+	Number uint32       `json:"number"`
+	CIDR   netip.Prefix `json:"cidr"`
+	Table  uint32       `json:"table"` // number of its route table
+}
+
+// TablePart is a route table.
+type TablePart struct {
+	Number uint32      `json:"number"`
+	Routes []RoutePart `json:"routes"`
+}
+
+// RouteKind says what becomes of a packet that a route matches.
+type RouteKind string
+
+// Kinds of routes.
+const (
+	RouteLocal     RouteKind = "local"     // to the interface that has the address
+	RouteGateway   RouteKind = "gateway"   // to the internet gateway
+	RouteInterface RouteKind = "interface" // to the interface with MAC
+	RouteBlackhole RouteKind = "blackhole" // dropped
+)
+
+// RoutePart is one route; the longest prefix wins.
+type RoutePart struct {
+	Destination netip.Prefix `json:"destination"`
+	Kind        RouteKind    `json:"kind"`
+	MAC         string       `json:"mac,omitempty"`
+}
+
+// MappingSpec is the mapping service's word about one interface of a VPC:
+// (vpc, address) to MAC, and (vpc, MAC) to host.
+type MappingSpec struct {
+	Interface   InterfaceID  `json:"interface"`
+	VPC         VPCID        `json:"vpc"`
+	VNI         uint32       `json:"vni"`
+	MAC         string       `json:"mac"`
+	Addresses   []netip.Addr `json:"addresses"`
+	Subnet      uint32       `json:"subnet"`
+	Host        netip.Addr   `json:"host"`   // on the fabric
+	Groups      []uint32     `json:"groups"` // numbers of its security groups
+	SourceCheck bool         `json:"sourceCheck"`
+	Public      netip.Addr   `json:"public,omitzero"` // what its public name means inside of the VPC is Addresses[0]
+}
+
+// GroupSpec is a security group whose rules a host enforces.
+type GroupSpec struct {
+	Group  GroupID    `json:"group"`
+	VPC    VPCID      `json:"vpc"`
+	Number uint32     `json:"number"` // of the region, never reused
+	Rules  []RulePart `json:"rules"`
+}
+
+// RulePart is one rule. From and To are ports for TCP and UDP, type and code for
+// ICMP with -1 for any, and mean nothing otherwise.
+type RulePart struct {
+	Egress   bool         `json:"egress,omitempty"`
+	Protocol int          `json:"protocol"` // IP protocol number, -1 for all
+	From     int          `json:"from"`
+	To       int          `json:"to"`
+	CIDR     netip.Prefix `json:"cidr,omitzero"`
+	Group    uint32       `json:"group,omitempty"` // members of this group, by their private address
+}
+
+// MetadataSpec is what the metadata service tells the guest of an instance
+// ("Instance metadata categories" in the EC2 user guide).
+type MetadataSpec struct {
+	Instance     InstanceID      `json:"instance"`
+	Account      AccountID       `json:"account"`
+	Reservation  ReservationID   `json:"reservation"`
+	LaunchIndex  int             `json:"launchIndex"`
+	Region       string          `json:"region"`
+	Zone         Zone            `json:"zone"`
+	ZoneID       string          `json:"zoneId"`
+	Image        ImageID         `json:"image"`
+	Location     string          `json:"location"` // ami-manifest-path
+	Kernel       ImageID         `json:"kernel,omitempty"`
+	Ramdisk      ImageID         `json:"ramdisk,omitempty"`
+	Type         string          `json:"type"`
+	Architecture string          `json:"architecture"`
+	KeyName      string          `json:"keyName,omitempty"`
+	PublicKey    string          `json:"publicKey,omitempty"` // one OpenSSH line
+	UserData     []byte          `json:"userData,omitempty"`
+	Pending      time.Time       `json:"pending"` // pendingTime of the identity document
+	Devices      []DevicePart    `json:"devices"`
+	Interfaces   []InterfacePart `json:"interfaces"` // by device index
+	Options      MetadataOptions `json:"options"`
+	Tags         []Tag           `json:"tags,omitempty"` // only when the options allow them
+}
+
+// DevicePart is a line of the block device mapping: ami, root, ephemeral0, ebs1.
+type DevicePart struct {
+	Virtual string `json:"virtual"`
+	Device  string `json:"device"`           // as named at the API: /dev/sda1, sdb, xvdb
+	Serial  string `json:"serial,omitempty"` // of the virtio disk, for a volume: its id without the dash
+}
+
+// InterfacePart is what the metadata service tells of one interface.
+type InterfacePart struct {
+	Interface  InterfaceID    `json:"interface"`
+	Index      int            `json:"index"`
+	MAC        string         `json:"mac"`
+	PrivateIP  netip.Addr     `json:"privateIp"`
+	LocalName  string         `json:"localName"` // ip-172-31-0-4.isle-1.compute.internal
+	Public     netip.Addr     `json:"public,omitzero"`
+	PublicName string         `json:"publicName,omitempty"`
+	Groups     []GroupID      `json:"groups"`
+	GroupNames []string       `json:"groupNames"`
+	Subnet     SubnetID       `json:"subnet"`
+	SubnetCIDR netip.Prefix   `json:"subnetCidr"`
+	VPC        VPCID          `json:"vpc"`
+	VPCBlocks  []netip.Prefix `json:"vpcBlocks"`
+}
+
+// PublicSpec is a public address as every gateway node must serve it: 1:1 with
+// a private one. One of them announces it.
+type PublicSpec struct {
+	Address   netip.Addr  `json:"address"`
+	Interface InterfaceID `json:"interface"`
+	VPC       VPCID       `json:"vpc"`
+	VNI       uint32      `json:"vni"`
+	Private   netip.Addr  `json:"private"`
+	MAC       string      `json:"mac"`      // of the interface
+	Host      netip.Addr  `json:"host"`     // where it is, on the fabric
+	Announce  bool        `json:"announce"` // this gateway answers for the address outside
+	Epoch     uint64      `json:"epoch"`    // of the announcer
+	Name      string      `json:"name"`     // ec2-198-18-1-4.isle-1.compute.skerry.internal
+}
+
+// FabricSpec lists the nodes of the region that may send on the fabric: a
+// network or gateway node drops what comes to the fabric's port from anyone else.
+type FabricSpec struct {
+	Nodes []netip.Addr `json:"nodes"`
+}
+
+// VolumeSpec is a volume that a storage node must hold. The node serves it to
+// the attachment named here and to nobody else; sessions and writes of a lower
+// epoch are ended before anything of this one is answered.
+type VolumeSpec struct {
+	Volume       VolumeID         `json:"volume"`
+	Account      AccountID        `json:"account"`
+	Zone         Zone             `json:"zone"`
+	Bytes        int64            `json:"bytes"`
+	Epoch        uint64           `json:"epoch"`
+	Primary      HostID           `json:"primary"`
+	Members      []HostID         `json:"members"`
+	Boot         string           `json:"boot"` // incarnation of the primary that this epoch is for
+	WriteThrough bool             `json:"writeThrough,omitempty"`
+	Target       string           `json:"target"` // iqn.2026-11.io.skerry:vol-…
+	Attachment   *AttachmentGrant `json:"attachment,omitempty"`
+	Known        VolumePhase      `json:"known"`      // what the region last learned
+	KnownEpoch   uint64           `json:"knownEpoch"` // and of which epoch
+}
+
+// AttachmentGrant lets one relay in.
+type AttachmentGrant struct {
+	Attachment AttachmentID `json:"attachment"`
+	Instance   InstanceID   `json:"instance"`
+	Initiator  string       `json:"initiator"` // iqn.2026-11.io.skerry:attach-…
+	Secret     []byte       `json:"secret,omitempty"`
+}
+
+// VolumePhase is what a storage node sees of a volume.
+type VolumePhase string
+
+// Phases of a volume on its node.
+const (
+	VolumeNone   VolumePhase = ""       // not reported yet
+	VolumeReady  VolumePhase = "ready"  // held at this epoch; nothing of an older one can write any more
+	VolumeFailed VolumePhase = "failed" // cannot be held; Detail says why
+	VolumeAbsent VolumePhase = "absent" // nothing is left
+)
+
+// DiskSpec is a volume attached to an instance, as the compute node must hold it.
+type DiskSpec struct {
+	Volume       VolumeID       `json:"volume"`
+	Attachment   AttachmentID   `json:"attachment"`
+	Epoch        uint64         `json:"epoch"`
+	Device       string         `json:"device"` // /dev/xvdb
+	Serial       string         `json:"serial"` // vol0123456789abcdef0: 20 bytes
+	Bytes        int64          `json:"bytes"`
+	Portal       netip.AddrPort `json:"portal"` // of the primary's storage node
+	Target       string         `json:"target"`
+	Initiator    string         `json:"initiator"`
+	Secret       []byte         `json:"secret,omitempty"`
+	WriteThrough bool           `json:"writeThrough,omitempty"`
+	Detach       bool           `json:"detach,omitempty"` // take it from the guest once the guest lets go
+	Known        DiskPhase      `json:"known"`
+}
+
+// DiskPhase is what a compute node sees of an attached volume.
+type DiskPhase string
+
+// Phases of an attached volume.
+const (
+	DiskNone     DiskPhase = ""         // not reported yet
+	DiskAttached DiskPhase = "attached" // the guest has it
+	DiskBusy     DiskPhase = "busy"     // to be detached, and the guest does not let go
+	DiskReleased DiskPhase = "released" // the guest let go and the session is closed
+	DiskFailed   DiskPhase = "failed"   // could not be given to the guest; Detail says why
 )
