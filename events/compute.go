@@ -112,6 +112,7 @@ type RunInstances struct {
 	KeyName            string          `json:"keyName,omitempty"`
 	Groups             []GroupID       `json:"groups,omitempty"`
 	GroupNames         []string        `json:"groupNames,omitempty"`
+	PublicIP           *bool           `json:"publicIp,omitempty"` // nil: as the subnet says
 	Kernel             ImageID         `json:"kernel,omitempty"`
 	Ramdisk            ImageID         `json:"ramdisk,omitempty"`
 	UserData           []byte          `json:"userData,omitempty"` // sealed at the door with the region's key

@@ -15,14 +15,17 @@ type FormRegion struct {
 	Zones  []Zone  `json:"zones"`
 	Level  int     `json:"level"`
 	Images []Image `json:"images,omitempty"` // public images offered from the start, owned by the account amazon
+	// Public are the blocks that public addresses are given from.
+	Public []netip.Prefix `json:"public,omitempty"`
 }
 
 // RegionFormed opens the history.
 type RegionFormed struct {
-	Name  string `json:"name"`
-	ID    string `json:"id"`
-	Zones []Zone `json:"zones"`
-	Level int    `json:"level"`
+	Name   string         `json:"name"`
+	ID     string         `json:"id"`
+	Zones  []Zone         `json:"zones"`
+	Level  int            `json:"level"`
+	Public []netip.Prefix `json:"public,omitempty"`
 }
 
 // RaiseFeatureLevel allows behaviour that every voter of the region supports.
@@ -154,51 +157,6 @@ type HostResumed struct {
 	Zone Zone   `json:"zone"`
 }
 
-// VPCCreated is an account's network; Default is the one every account starts with.
-type VPCCreated struct {
-	ID      VPCID        `json:"id"`
-	Account AccountID    `json:"account"`
-	CIDR    netip.Prefix `json:"cidr"`
-	VNI     uint32       `json:"vni"` // 24 bits, never reused
-	Default bool         `json:"default"`
-}
-
-// SubnetCreated is a part of a VPC in one zone.
-type SubnetCreated struct {
-	ID      SubnetID     `json:"id"`
-	Account AccountID    `json:"account"`
-	VPC     VPCID        `json:"vpc"`
-	Zone    Zone         `json:"zone"`
-	CIDR    netip.Prefix `json:"cidr"`
-	Default bool         `json:"default"`
-}
-
-// GroupCreated is a security group with its first rules.
-type GroupCreated struct {
-	ID          GroupID   `json:"id"`
-	Account     AccountID `json:"account"`
-	VPC         VPCID     `json:"vpc"`
-	Name        string    `json:"name"`
-	Description string    `json:"description"`
-	Rules       []Rule    `json:"rules"`
-}
-
-// InterfaceCreated gives an address and a MAC to an interface.
-type InterfaceCreated struct {
-	Account   AccountID  `json:"account"`
-	Zone      Zone       `json:"zone"`
-	Instance  InstanceID `json:"instance,omitempty"`
-	Interface Interface  `json:"interface"`
-	At        time.Time  `json:"at"`
-}
-
-// InterfaceDeleted gives them back.
-type InterfaceDeleted struct {
-	ID      InterfaceID `json:"id"`
-	Account AccountID   `json:"account"`
-	Zone    Zone        `json:"zone"`
-}
-
 // TagResources sets tags; UntagResources removes them. Remove with an empty
 // value matches any value when Any is set.
 type TagResources struct {
@@ -266,21 +224,8 @@ func (e ZoneImpaired) About() About {
 func (e ZoneRecovered) About() About {
 	return About{e.Zone, "region", "zone", string(e.Zone), "recovered"}
 }
-func (e HostDrained) About() About { return About{e.Zone, "region", "host", string(e.Host), "drained"} }
-func (e HostResumed) About() About { return About{e.Zone, "region", "host", string(e.Host), "resumed"} }
-func (e VPCCreated) About() About  { return About{"", "network", "vpc", string(e.ID), "created"} }
-func (e SubnetCreated) About() About {
-	return About{e.Zone, "network", "subnet", string(e.ID), "created"}
-}
-func (e GroupCreated) About() About {
-	return About{"", "network", "security-group", string(e.ID), "created"}
-}
-func (e InterfaceCreated) About() About {
-	return About{e.Zone, "network", "interface", string(e.Interface.ID), "created"}
-}
-func (e InterfaceDeleted) About() About {
-	return About{e.Zone, "network", "interface", string(e.ID), "deleted"}
-}
+func (e HostDrained) About() About      { return About{e.Zone, "region", "host", string(e.Host), "drained"} }
+func (e HostResumed) About() About      { return About{e.Zone, "region", "host", string(e.Host), "resumed"} }
 func (e ResourceTagged) About() About   { return About{"", "tags", "resource", e.Resource, "tagged"} }
 func (e ResourceUntagged) About() About { return About{"", "tags", "resource", e.Resource, "untagged"} }
 
@@ -294,8 +239,8 @@ func init() {
 		commands.add(c)
 	}
 	for _, e := range []Event{RegionFormed{}, FeatureLevelRaised{}, AccountCreated{}, AccountDeleted{}, NodeJoined{}, NodeLost{},
-		NodeReturned{}, ZoneImpaired{}, ZoneRecovered{}, HostDrained{}, HostResumed{}, VPCCreated{}, SubnetCreated{},
-		GroupCreated{}, InterfaceCreated{}, InterfaceDeleted{}, ResourceTagged{}, ResourceUntagged{}} {
+		NodeReturned{}, ZoneImpaired{}, ZoneRecovered{}, HostDrained{}, HostResumed{},
+		ResourceTagged{}, ResourceUntagged{}} {
 		kinds.add(e)
 	}
 }

@@ -113,7 +113,7 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 			c.Compute.Accel, c.Compute.Cache = r.Accel, r.Path("cache")
 		}
 	case config.Network:
-		c.Network = &config.NetworkConfig{Datapath: "memory", Role: "host"}
+		c.Network = &config.NetworkConfig{Datapath: "memory"}
 		if qemu {
 			c.Network.Datapath = "linux"
 		}

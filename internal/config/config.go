@@ -25,7 +25,8 @@ const (
 	Services  = "services"
 	Scheduler = "scheduler"
 	Compute   = "compute"
-	Network   = "network"
+	Network   = "network" // the data plane beside a compute node
+	Gateway   = "gateway" // the data plane between a zone and the outside; the same program as Network
 	Storage   = "storage"
 	Operator  = "operator" // a person's NATS CLI or the skerry command
 )
@@ -44,7 +45,7 @@ type Config struct {
 
 	Services *ServicesConfig `toml:"services,omitempty"`
 	Compute  *ComputeConfig  `toml:"compute,omitempty"`
-	Network  *NetworkConfig  `toml:"network,omitempty"`
+	Network  *NetworkConfig  `toml:"network,omitempty"` // of kinds network and gateway
 	Storage  *StorageConfig  `toml:"storage,omitempty"`
 }
 
@@ -68,6 +69,7 @@ type ServicesConfig struct {
 	Heartbeat Duration `toml:"heartbeat,omitempty"` // Raft heartbeat and election timeout, default 400ms
 	Bootstrap bool     `toml:"bootstrap"`           // form the first configuration from Voters when there is no state
 	Images    string   `toml:"images,omitempty"`    // directory with the images this region offers at start (images.json)
+	Public    []string `toml:"public,omitempty"`    // blocks of public addresses that a new region gives out
 }
 
 // Voter is one member of the region's Raft group, and its bus server's route.
@@ -98,16 +100,26 @@ type ComputeConfig struct {
 	Cache      string `toml:"cache,omitempty"`  // directory for the libvirt capability cache shared by hosts of one machine
 }
 
-// NetworkConfig is the data plane of one host, or of an AZ's gateway.
+// NetworkConfig is the data plane of one host, or of a zone's gateway.
 type NetworkConfig struct {
-	Datapath string `toml:"datapath"`       // linux or memory
-	Role     string `toml:"role,omitempty"` // host (default) or gateway
+	Datapath string `toml:"datapath"`          // linux or memory
+	Fabric   string `toml:"fabric,omitempty"`  // interface that leads to the other nodes: eth0
+	Address  string `toml:"address,omitempty"` // of this node on the fabric
+
+	// Of hosts.
+	Upstream []string `toml:"upstream,omitempty"` // host:port of resolvers for names that are not the region's
+
+	// Of gateways.
+	Uplink        string `toml:"uplink,omitempty"`         // interface that leads outside
+	UplinkAddress string `toml:"uplink_address,omitempty"` // of this node there, with its prefix: 198.18.0.3/20
+	NextHop       string `toml:"next_hop,omitempty"`       // router outside
 }
 
 // StorageConfig is the disk space a storage node may use.
 type StorageConfig struct {
 	Engine  string `toml:"engine"` // file or memory
 	DiskGiB int    `toml:"disk_gib"`
+	Listen  string `toml:"listen,omitempty"` // host:port of the iSCSI portal
 }
 
 // Duration is a time.Duration written as "400ms".
@@ -125,8 +137,8 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 var subjectWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Load reads and checks the file of a program of the given kind.
-func Load(path, kind string) (*Config, error) {
+// Load reads and checks the file of a program of one of the given kinds.
+func Load(path string, kinds ...string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
@@ -135,8 +147,8 @@ func Load(path, kind string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %s: %w", path, err)
 	}
-	if c.Kind != kind {
-		return nil, fmt.Errorf("config: %s is for a %q program, this one is %q", path, c.Kind, kind)
+	if !slices.Contains(kinds, c.Kind) {
+		return nil, fmt.Errorf("config: %s is for a %q program, this one is %q", path, c.Kind, strings.Join(kinds, " or "))
 	}
 	return c, nil
 }
@@ -248,9 +260,9 @@ func (c *Config) check() error {
 		if h := c.Compute.Hypervisor; h != "qemu" && h != "memory" {
 			bad = append(bad, fmt.Errorf(`compute.hypervisor is %q: use "qemu" or "memory"`, h))
 		}
-	case Network, Storage, Scheduler, "":
+	case Network, Gateway, Storage, Scheduler, "":
 	default:
-		bad = append(bad, fmt.Errorf("kind %q is not one of services, scheduler, compute, network, storage", c.Kind))
+		bad = append(bad, fmt.Errorf("kind %q is not one of services, scheduler, compute, network, gateway, storage", c.Kind))
 	}
 	return errors.Join(bad...)
 }

@@ -33,6 +33,7 @@ region_key = "/etc/skerry/region.key"
 heartbeat = "400ms"
 bootstrap = true
 images = "/var/lib/skerry/images"
+public = ["198.18.0.0/20"]
 
 [[services.voters]]
 az = "isle-1a"
@@ -57,11 +58,17 @@ cache = "/c"
 
 [network]
 datapath = "linux"
-role = "host"
+fabric = "eth0"
+address = "10.0.1.3"
+upstream = ["10.0.0.53:53"]
+uplink = "out"
+uplink_address = "198.18.0.3/20"
+next_hop = "198.18.0.1"
 
 [storage]
 engine = "file"
 disk_gib = 10
+listen = "10.0.1.3:3260"
 `
 
 func TestWholeFile(t *testing.T) {
