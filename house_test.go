@@ -28,14 +28,17 @@ var doors = map[string][]string{
 	"internal/reconcile": {},
 	"internal/node":      {"events", "events/bus", "internal/reconcile"},
 	"internal/idle":      {"events", "internal/config", "internal/node"},
+	"internal/preamble":  {}, // how a relay opens to a storage node
 
 	// Deciding: pure, over state and nothing else.
 	"services/state":   {"events"},
-	"services/network": {"events", "services/state"},
-	"services/region":  {"events", "services/state", "services/network"},                    // an account starts with its default VPC
-	"services/compute": {"events", "services/state", "services/network", "services/region"}, // addresses; the limits of tags
-	"services/decide":  {"events", "services/state", "services/network", "services/region", "services/compute"},
-	"services/specs":   {"events", "services/state"},
+	"services/tagging": {"events", "services/state"},
+	"services/network": {"events", "services/state", "services/tagging"},
+	"services/storage": {"events", "services/state", "services/tagging"},
+	"services/region":  {"events", "services/state", "services/network", "services/storage"},                     // an account starts with its default VPC; a node's return is theirs too
+	"services/compute": {"events", "services/state", "services/network", "services/storage", "services/tagging"}, // addresses and volumes of an instance
+	"services/decide":  {"events", "services/state", "services/tagging", "services/network", "services/storage", "services/region", "services/compute"},
+	"services/specs":   {"events", "services/state", "services/network"}, // names of addresses
 
 	// Agreeing and keeping.
 	"services/raftlog": {},
@@ -57,7 +60,7 @@ var doors = map[string][]string{
 	// account of the public images, compute the catalogue of types, network
 	// how many addresses are free.
 	"services/api": {"events", "events/bus", "services/api/...", "services/state", "services/seal",
-		"services/compute", "services/network", "services/region"},
+		"services/compute", "services/network", "services/region", "services/storage", "services/tagging"},
 
 	"services":     {"events", "internal/config", "services/..."}, // main.go: wiring
 	"scheduler":    {"events", "events/bus", "internal/...", "scheduler/..."},

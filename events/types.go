@@ -52,6 +52,7 @@ type Interface struct {
 	PrivateIP   netip.Addr  `json:"privateIp"`
 	DeviceIndex int         `json:"deviceIndex"`
 	Groups      []GroupID   `json:"groups"`
+	Public      bool        `json:"public,omitempty"` // launched with a public address of its own
 }
 
 // Rule is one line of a security group. Protocol "-1" is everything; From and

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"skerry/events"
+	"skerry/services/network"
 	"skerry/services/state"
+	"skerry/services/storage"
 )
 
 // find looks up instances, all or none.
@@ -58,28 +60,32 @@ func TerminateInstances(v *state.View, s events.Stamp, c events.TerminateInstanc
 	}
 	var out []events.Event
 	for _, i := range list {
-		out = append(out, end(i, s, events.Reason{Code: "Client.UserInitiatedShutdown", Message: "Client.UserInitiatedShutdown: User initiated shutdown"}, userInitiated(s.Time))...)
+		out = append(out, end(v, i, s, events.Reason{Code: "Client.UserInitiatedShutdown", Message: "Client.UserInitiatedShutdown: User initiated shutdown"}, userInitiated(s.Time))...)
 	}
 	return out, nil
 }
 
 // end moves an instance to its end, whatever its state.
-func end(i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
+func end(v *state.View, i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
 	switch {
 	case i.State == state.Terminated || i.State == state.ShuttingDown:
 		return nil
 	case i.Host == "":
-		return terminated(i, s, why, transition)
+		return terminated(v, i, s, why, transition)
 	}
-	return []events.Event{events.InstanceTerminationRequested{Instance: i.ID, Zone: i.Zone, Host: i.Host, From: i.State,
+	out := []events.Event{events.InstanceTerminationRequested{Instance: i.ID, Zone: i.Zone, Host: i.Host, From: i.State,
 		Reason: why, Transition: transition, At: s.Time}}
+	return append(out, storage.Terminating(v, s, i.ID)...)
 }
 
-// terminated ends an instance of which nothing is left, and gives its addresses back.
-func terminated(i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
+// terminated ends an instance of which nothing is left: its volumes are shut to
+// it, and its addresses go back.
+func terminated(v *state.View, i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
 	out := []events.Event{events.InstanceTerminated{Instance: i.ID, Zone: i.Zone, From: i.State, Reason: why, Transition: transition, At: s.Time}}
+	out = append(out, storage.Terminated(v, i.ID)...)
 	for _, f := range i.Interfaces {
-		out = append(out, events.InterfaceDeleted{ID: f.ID, Account: i.Account, Zone: i.Zone})
+		out = append(out, network.Unbind(v, f.ID)...)
+		out = append(out, events.InterfaceDeleted{ID: f.ID, Account: i.Account, Zone: i.Zone, VPC: f.VPC, Host: i.Host})
 	}
 	return out
 }
@@ -190,7 +196,7 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 	i, known := v.Instances.Get(string(c.Instance))
 	if c.Phase == events.PhaseAbsent {
 		if known && i.Host == c.Host && i.State == state.ShuttingDown {
-			out = terminated(i, s, i.Reason, i.Transition)
+			out = terminated(v, i, s, i.Reason, i.Transition)
 		}
 		if owed {
 			zone := events.Zone("")
@@ -216,7 +222,7 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 		return []events.Event{events.InstanceStarted{Instance: i.ID, Zone: i.Zone, Host: i.Host, At: s.Time}}, nil
 	case c.Phase == events.PhaseStopped && (i.State == state.Running || i.State == state.Pending):
 		// The guest shut itself down: an instance store ends with it.
-		return end(i, s, events.Reason{Code: "Client.InstanceInitiatedShutdown", Message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}, ""), nil
+		return end(v, i, s, events.Reason{Code: "Client.InstanceInitiatedShutdown", Message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}, ""), nil
 	case c.Phase == events.PhaseCrashed || c.Phase == events.PhaseFailed:
 		message := "Server.InternalError: Internal error on launch"
 		if i.State == state.Running {
@@ -225,7 +231,7 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 		if c.Detail != "" {
 			message += ": " + c.Detail
 		}
-		return end(i, s, events.Reason{Code: "Server.InternalError", Message: message}, ""), nil
+		return end(v, i, s, events.Reason{Code: "Server.InternalError", Message: message}, ""), nil
 	}
 	return nil, nil
 }

@@ -4,8 +4,8 @@ import (
 	"strings"
 
 	"skerry/events"
-	"skerry/services/region"
 	"skerry/services/state"
+	"skerry/services/tagging"
 )
 
 // maxKeyName is the longest key pair name ("CreateKeyPair" in the EC2 API reference).
@@ -22,7 +22,7 @@ func ImportKeyPair(v *state.View, s events.Stamp, c events.ImportKeyPair) ([]eve
 	if _, taken := v.KeyPair(s.Account, c.Name); taken {
 		return nil, events.Faultf("InvalidKeyPair.Duplicate", "The keypair '%s' already exists.", c.Name)
 	}
-	if err := region.CheckTags(c.Tags); err != nil {
+	if err := tagging.Check(c.Tags); err != nil {
 		return nil, err
 	}
 	n := 0

@@ -41,6 +41,6 @@ func noHost(tx *state.Tx, s events.Stamp, i *state.Instance) []events.Event {
 			return nil
 		}
 	}
-	return end(i, s, events.Reason{Code: "Server.InsufficientInstanceCapacity",
+	return end(&tx.View, i, s, events.Reason{Code: "Server.InsufficientInstanceCapacity",
 		Message: "Server.InsufficientInstanceCapacity: There was insufficient capacity available to satisfy the launch request."}, "")
 }

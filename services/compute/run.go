@@ -9,8 +9,8 @@ import (
 
 	"skerry/events"
 	"skerry/services/network"
-	"skerry/services/region"
 	"skerry/services/state"
+	"skerry/services/tagging"
 )
 
 // maxRun bounds the instances of one call.
@@ -47,7 +47,7 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(region.CheckTags(c.Tags), region.CheckTags(c.InterfaceTags)); err != nil {
+	if err := errors.Join(tagging.Check(c.Tags), tagging.Check(c.InterfaceTags)); err != nil {
 		return nil, err
 	}
 	key := &state.KeyPair{}
@@ -113,7 +113,19 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 		}
 		id := events.InstanceID("i-" + s.Seed.Hex("i", i))
 		eni := events.Interface{ID: events.InterfaceID("eni-" + s.Seed.Hex("eni", i)), VPC: vpc.ID, Subnet: sub.ID, MAC: mac, PrivateIP: addr, Groups: groups}
+		if c.PublicIP == nil {
+			eni.Public = sub.Default && len(v.Meta.Public) > 0
+		} else {
+			eni.Public = *c.PublicIP
+		}
 		emit(events.InterfaceCreated{Account: s.Account, Zone: z, Instance: id, Interface: eni, At: s.Time})
+		if eni.Public {
+			e, err := network.Assign(&tx.View, z, s.Account, id, eni)
+			if err != nil {
+				return nil, err
+			}
+			emit(e)
+		}
 		emit(events.InstanceRequested{
 			ID: id, Reservation: reservation, LaunchIndex: i, Account: s.Account, Zone: z,
 			Image: c.Image, Kernel: boot.kernel.ID, Ramdisk: boot.ramdisk.ID,

@@ -9,8 +9,11 @@ import (
 
 	"skerry/events"
 	"skerry/services/compute"
+	"skerry/services/network"
 	"skerry/services/region"
 	"skerry/services/state"
+	"skerry/services/storage"
+	"skerry/services/tagging"
 )
 
 type decider func(*state.View, events.Stamp, events.Command) ([]events.Event, error)
@@ -33,8 +36,24 @@ func init() {
 	on(region.ReportNodeLost)
 	on(region.ReportNodeBack)
 	on(region.DrainHost)
-	on(region.TagResources)
-	on(region.UntagResources)
+	on(tagging.Set)
+	on(tagging.Remove)
+	on(network.CreateGroup)
+	on(network.DeleteGroup)
+	on(network.AuthorizeRules)
+	on(network.RevokeRules)
+	on(network.AllocateAddress)
+	on(network.ReleaseAddress)
+	on(network.AssociateAddress)
+	on(network.DisassociateAddress)
+	on(network.ReportRemoved)
+	on(storage.CreateVolume)
+	on(storage.DeleteVolume)
+	on(storage.AttachVolume)
+	on(storage.DetachVolume)
+	on(storage.PlaceVolumes)
+	on(storage.ReportVolume)
+	on(storage.ReportDisk)
 	on(compute.RegisterImage)
 	on(compute.DeregisterImage)
 	on(compute.ModifyImage)

@@ -16,8 +16,10 @@ var defaultCIDR = netip.MustParsePrefix("172.31.0.0/16")
 // maxVNI is the largest VXLAN network identifier (RFC 7348 section 5).
 const maxVNI = 1<<24 - 1
 
+var everywhere = netip.MustParsePrefix("0.0.0.0/0")
+
 // DefaultVPC makes what an account's network starts with: the VPC, a /20 per
-// zone, and the group "default" whose members reach each other and everything
+// zone, the way outside and the main route table that leads there, and the group "default" whose members reach each other and everything
 // outside ("Default security groups").
 func DefaultVPC(v *state.View, s events.Stamp, account events.AccountID) ([]events.Event, error) {
 	if v.Meta.NextVNI > maxVNI {
@@ -33,12 +35,18 @@ func DefaultVPC(v *state.View, s events.Stamp, account events.AccountID) ([]even
 		out = append(out, events.SubnetCreated{ID: events.SubnetID("subnet-" + s.Seed.Hex("subnet", i)), Account: account, VPC: vpc, Zone: z.Zone, CIDR: cidr, Default: true})
 		i++
 	}
+	igw := events.GatewayID("igw-" + s.Seed.Hex("igw", 0))
+	out = append(out,
+		events.InternetGatewayCreated{ID: igw, Account: account, VPC: vpc},
+		events.RouteTableCreated{ID: events.TableID("rtb-" + s.Seed.Hex("rtb", 0)), Account: account, VPC: vpc, Main: true,
+			Association: events.AssociationID("rtbassoc-" + s.Seed.Hex("rtbassoc", 0)),
+			Routes:      []events.Route{{Destination: defaultCIDR}, {Destination: everywhere, Gateway: igw}}})
 	group := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
 	return append(out, events.GroupCreated{
 		ID: group, Account: account, VPC: vpc, Name: "default", Description: "default VPC security group",
 		Rules: []events.Rule{
 			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Protocol: "-1", From: -1, To: -1, Group: group},
-			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 1)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: netip.MustParsePrefix("0.0.0.0/0")},
+			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 1)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere},
 		},
 	}), nil
 }

@@ -63,7 +63,15 @@ func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, e
 	if c.Level < 1 || c.Level > Level {
 		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
 	}
-	out := []events.Event{events.RegionFormed{Name: c.Name, ID: c.ID, Zones: c.Zones, Level: c.Level}}
+	for i, b := range c.Public {
+		if !b.IsValid() || !b.Addr().Is4() || b != b.Masked() || b.Bits() < 8 || b.Bits() > 26 {
+			return nil, events.Faultf("InvalidParameterValue", "'%s' is not a block of public addresses: use an IPv4 network of /8 to /26.", b)
+		}
+		if slices.ContainsFunc(c.Public[:i], b.Overlaps) {
+			return nil, events.Faultf("InvalidParameterValue", "The block %s overlaps another one.", b)
+		}
+	}
+	out := []events.Event{events.RegionFormed{Name: c.Name, ID: c.ID, Zones: c.Zones, Level: c.Level, Public: c.Public}}
 	for _, i := range c.Images {
 		i.Account, i.OwnerAlias, i.Public, i.At = Amazon, "amazon", true, s.Time
 		out = append(out, events.ImageRegistered{Image: i})
@@ -161,12 +169,20 @@ func DeleteAccount(v *state.View, _ events.Stamp, c events.DeleteAccount) ([]eve
 			return nil, events.Faultf("DeleteConflict", "The account '%s' still has instances, %s among them: terminate them first.", c.ID, i.ID)
 		}
 	}
+	for r := range v.VolumesOf(c.ID) {
+		return nil, events.Faultf("DeleteConflict", "The account '%s' still has volumes, %s among them: delete them first.", c.ID, r.ID)
+	}
 	var out []events.Event
 	for i := range v.InstancesOf(c.ID) {
 		out = append(out, events.InstanceForgotten{Instance: i.ID, Zone: i.Zone})
 	}
 	for i := range v.InterfacesOf(c.ID) {
 		out = append(out, events.InterfaceDeleted{ID: i.Interface.ID, Account: c.ID, Zone: i.Zone})
+	}
+	for a := range v.AddressesOf(c.ID) {
+		if a.Association == "" && a.Allocation != "" {
+			out = append(out, events.AddressReleased{Allocation: a.Allocation, Address: a.Address, Account: c.ID})
+		}
 	}
 	return append(out, events.AccountDeleted{ID: c.ID}), nil
 }

@@ -19,6 +19,7 @@ func (tx *Tx) evolve(r events.Record) {
 	switch e := r.Event.(type) {
 	case events.RegionFormed:
 		tx.Meta.Region, tx.Meta.ID, tx.Meta.Level, tx.Meta.NextVNI = e.Name, e.ID, e.Level, 1
+		tx.Meta.Public = e.Public
 		for _, z := range e.Zones {
 			tx.Zones.put(string(z), &ZoneRow{Zone: z})
 		}
@@ -29,7 +30,7 @@ func (tx *Tx) evolve(r events.Record) {
 	case events.AccountDeleted:
 		tx.accountDeleted(e)
 	case events.NodeJoined:
-		tx.nodeJoined(e)
+		tx.nodeJoined(e, r)
 	case events.NodeLost:
 		tx.Nodes.change(NodeKey(e.Host, e.Kind), func(n *Node) { n.Lost, n.Since = true, e.At })
 	case events.NodeReturned:
@@ -42,22 +43,6 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.Hosts.change(string(e.Host), func(h *Host) { h.Drained = true })
 	case events.HostResumed:
 		tx.Hosts.change(string(e.Host), func(h *Host) { h.Drained = false })
-	case events.VPCCreated:
-		tx.VPCs.put(string(e.ID), &VPC{e})
-		tx.Meta.NextVNI = max(tx.Meta.NextVNI, e.VNI+1)
-	case events.SubnetCreated:
-		tx.Subnets.put(string(e.ID), &Subnet{SubnetCreated: e, Next: e.CIDR.Masked().Addr()})
-	case events.GroupCreated:
-		tx.Groups.put(string(e.ID), &Group{e})
-	case events.InterfaceCreated:
-		must(!tx.AddressTaken(e.Interface.Subnet, e.Interface.PrivateIP.String()) && !tx.MACTaken(e.Interface.MAC), r, "address or MAC given twice")
-		tx.Interfaces.put(string(e.Interface.ID), &Interface{e})
-		tx.Subnets.change(string(e.Interface.Subnet), func(s *Subnet) { s.Used++; s.Next = e.Interface.PrivateIP.Next() })
-	case events.InterfaceDeleted:
-		i, _ := tx.Interfaces.Get(string(e.ID))
-		tx.Interfaces.del(string(e.ID))
-		tx.Tags.del(string(e.ID))
-		tx.Subnets.change(string(i.Interface.Subnet), func(s *Subnet) { s.Used-- })
 	case events.ResourceTagged:
 		tx.tagged(e)
 	case events.ResourceUntagged:
@@ -83,6 +68,7 @@ func (tx *Tx) evolve(r events.Record) {
 			must(ok && i.Host == "" && i.Live(), r, "placed twice, or after its end")
 		}
 		tx.changeInstance(e.Instance, r, func(i *Instance) { i.Host, i.Why = e.Host, &e.Why })
+		tx.touchInterfaces(e.Instance, r)
 		i, _ := tx.Instances.Get(string(e.Instance))
 		tx.take(e.Host, i.Need, 1)
 		h, _ := tx.Hosts.Get(string(e.Host))
@@ -107,7 +93,9 @@ func (tx *Tx) evolve(r events.Record) {
 	case events.InstanceModified:
 		tx.instanceModified(e, r)
 	default:
-		panic(fmt.Sprintf("state: event %d has no evolve: %T", r.N, r.Event))
+		if !tx.network(r) && !tx.storage(r) {
+			panic(fmt.Sprintf("state: event %d has no evolve: %T", r.N, r.Event))
+		}
 	}
 }
 
@@ -134,6 +122,12 @@ func (tx *Tx) accountDeleted(e events.AccountDeleted) {
 		for _, g := range slices.Collect(tx.GroupsOf(v.ID)) {
 			tx.Groups.del(string(g.ID))
 		}
+		for _, t := range slices.Collect(tx.RouteTablesOf(v.ID)) {
+			tx.RouteTables.del(string(t.ID))
+		}
+		if g, ok := tx.InternetGatewayOf(v.ID); ok {
+			tx.InternetGateways.del(string(g.ID))
+		}
 		tx.VPCs.del(string(v.ID))
 	}
 	for _, t := range slices.Collect(tx.TaggedBy(e.ID)) {
@@ -142,11 +136,19 @@ func (tx *Tx) accountDeleted(e events.AccountDeleted) {
 	tx.Accounts.del(string(e.ID))
 }
 
-func (tx *Tx) nodeJoined(e events.NodeJoined) {
+func (tx *Tx) nodeJoined(e events.NodeJoined, r events.Record) {
 	n := &Node{Host: e.Host, Kind: e.Kind, Zone: e.Zone, Boot: e.Boot, Address: e.Address, Capacity: e.Capacity, Accel: e.Accel, Since: e.At}
 	tx.Nodes.put(n.Key(), n)
 	if _, ok := tx.Hosts.Get(string(e.Host)); !ok && e.Kind == "compute" {
 		tx.Hosts.put(string(e.Host), &Host{Host: e.Host, Zone: e.Zone})
+	}
+	switch e.Kind {
+	case "storage":
+		if _, ok := tx.Stores.Get(string(e.Host)); !ok {
+			tx.Stores.put(string(e.Host), &Store{Host: e.Host, Zone: e.Zone})
+		}
+	case "network", "gateway":
+		tx.Meta.FabricN = r.N
 	}
 }
 
@@ -216,6 +218,7 @@ func (tx *Tx) instanceModified(e events.InstanceModified, r events.Record) {
 		i, _ := tx.Instances.Get(string(e.Instance))
 		tx.Interfaces.change(string(i.Interfaces[0].ID), func(f *Interface) { f.Interface.Groups = e.Groups })
 	}
+	tx.touchInterfaces(e.Instance, r)
 }
 
 func (tx *Tx) tagged(e events.ResourceTagged) {

@@ -55,26 +55,117 @@ type KeyPair struct {
 	events.KeyPairCreated
 }
 
-// VPC is an account's network.
+// VPC is an account's network. Rows that are part of what network nodes must do
+// have N, the event that last changed that part, and a number that is never
+// reused.
 type VPC struct {
 	events.VPCCreated
+	N uint64 `json:"n"`
 }
 
 // Subnet is a part of a VPC. Next is where the search for a free address starts.
 type Subnet struct {
 	events.SubnetCreated
-	Next netip.Addr `json:"next"`
-	Used int        `json:"used"` // addresses given out
+	Number uint32     `json:"number"`
+	Next   netip.Addr `json:"next"`
+	Used   int        `json:"used"` // addresses given out
 }
 
 // Group is a security group.
 type Group struct {
 	events.GroupCreated
+	Number uint32 `json:"number"`
+	N      uint64 `json:"n"`
 }
 
 // Interface is an elastic network interface.
 type Interface struct {
 	events.InterfaceCreated
+	N uint64 `json:"n"`
+}
+
+// InternetGateway is a VPC's way outside.
+type InternetGateway struct {
+	events.InternetGatewayCreated
+}
+
+// RouteTable is a table of a VPC.
+type RouteTable struct {
+	events.RouteTableCreated
+	Number uint32 `json:"number"`
+}
+
+// Address is a public address that somebody has: an Elastic IP address when it
+// has an allocation, one of an interface's own otherwise.
+type Address struct {
+	Address     netip.Addr           `json:"address"`
+	Account     events.AccountID     `json:"account"`
+	Allocation  events.AllocationID  `json:"allocation,omitempty"`
+	Association events.AssociationID `json:"association,omitempty"`
+	Zone        events.Zone          `json:"zone,omitempty"` // of the interface
+	Interface   events.InterfaceID   `json:"interface,omitempty"`
+	Instance    events.InstanceID    `json:"instance,omitempty"`
+	Private     netip.Addr           `json:"private,omitzero"`
+	At          time.Time            `json:"at,omitzero"`
+	N           uint64               `json:"n"`
+	Request     string               `json:"request,omitempty"`
+}
+
+// Gateway is the gateway node that serves a zone.
+type Gateway struct {
+	events.GatewayElected
+	N uint64 `json:"n"`
+}
+
+// States of a volume ("VolumeState" in the EC2 API reference).
+const (
+	VolumeCreating  = "creating"
+	VolumeAvailable = "available"
+	VolumeInUse     = "in-use"
+	VolumeDeleting  = "deleting"
+	VolumeError     = "error"
+)
+
+// States of an attachment ("VolumeAttachment" in the EC2 API reference).
+const (
+	Attaching = "attaching"
+	Attached  = "attached"
+	Detaching = "detaching"
+)
+
+// Volume is a volume from request to deletion.
+type Volume struct {
+	events.VolumeRequested
+	State      string        `json:"state"`
+	Detail     string        `json:"detail,omitempty"`
+	Host       events.HostID `json:"host,omitempty"`
+	Boot       string        `json:"boot,omitempty"` // incarnation of its storage node that may serve it
+	Why        *events.Why   `json:"why,omitempty"`
+	Epoch      uint64        `json:"epoch"`
+	Confirmed  uint64        `json:"confirmed"` // epoch that the storage node was last ready at
+	Attachment *Attachment   `json:"attachment,omitempty"`
+	N          uint64        `json:"n"`
+	Request    string        `json:"request,omitempty"`
+}
+
+// Attachment is a volume's bond to an instance. Ended means that the instance
+// has let go, or was cut off, and the storage node has not confirmed it yet.
+type Attachment struct {
+	ID                  events.AttachmentID `json:"id"`
+	Instance            events.InstanceID   `json:"instance"`
+	Device              string              `json:"device"`
+	State               string              `json:"state"`
+	Ended               bool                `json:"ended,omitempty"`
+	DeleteOnTermination bool                `json:"deleteOnTermination,omitempty"`
+	At                  time.Time           `json:"at"`
+}
+
+// Store is the space of a storage node: what is taken of it.
+type Store struct {
+	Host    events.HostID `json:"host"`
+	Zone    events.Zone   `json:"zone"`
+	UsedGiB int           `json:"usedGiB"`
+	Count   int           `json:"count"`
 }
 
 // States of an instance ("Instance lifecycle").

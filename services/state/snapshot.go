@@ -18,7 +18,7 @@ import (
 
 // A snapshot is one zstd stream:
 //
-//	"skerry-state\x01"
+//	"skerry-state\x02"
 //	length u32, Meta as CBOR
 //	for each table, in a fixed order:
 //	    count u32
@@ -28,7 +28,7 @@ import (
 // All numbers are big-endian. Rows in key order make equal states equal bytes:
 // the hash is also the state's digest.
 
-const magic = "skerry-state\x01"
+const magic = "skerry-state\x02"
 
 // maxRow bounds one key or row, so that a damaged length cannot ask for all memory.
 const maxRow = 16 << 20
@@ -42,7 +42,8 @@ type saved interface {
 // tables lists them in snapshot order. New tables go to the end.
 func (v *View) tables() []saved {
 	return []saved{v.Zones, v.Accounts, v.Nodes, v.Hosts, v.Images, v.Keys, v.VPCs, v.Subnets, v.Groups, v.Interfaces,
-		v.Instances, v.Tombstones, v.Tags, v.Commands, v.Tokens}
+		v.Instances, v.Tombstones, v.Tags, v.Commands, v.Tokens, v.InternetGateways, v.RouteTables, v.Addresses, v.Gateways,
+		v.Volumes, v.Stores}
 }
 
 // Save writes the view.

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"time"
 
 	"skerry/events"
@@ -18,6 +19,11 @@ type Meta struct {
 	Time    time.Time   `json:"time"` // stamp of the last command
 	NextVNI uint32      `json:"nextVni"`
 	Index   uint64      `json:"index"` // Raft index of the last command
+
+	Public     []netip.Prefix `json:"public,omitempty"`     // blocks of public addresses
+	NextPublic netip.Addr     `json:"nextPublic,omitzero"`  // where the search for a free one starts
+	NextNumber uint32         `json:"nextNumber,omitempty"` // last number given to a subnet, group or route table
+	FabricN    uint64         `json:"fabricN,omitempty"`    // event that last changed who is on the fabric
 }
 
 // View is the region at one event number. It is immutable.
@@ -39,6 +45,13 @@ type View struct {
 	Tags       *Table[Tags]      // by resource id
 	Commands   *Table[Answered]  // by command id
 	Tokens     *Table[Answered]  // by account/action/token
+
+	InternetGateways *Table[InternetGateway] // by id
+	RouteTables      *Table[RouteTable]      // by id
+	Addresses        *Table[Address]         // by address
+	Gateways         *Table[Gateway]         // by zone
+	Volumes          *Table[Volume]          // by id
+	Stores           *Table[Store]           // by host
 }
 
 // Tx is the one writable state. Its View is what decide sees.
@@ -47,21 +60,34 @@ type Tx struct{ View }
 // New is the state before the first event.
 func New() *Tx {
 	return &Tx{View{
-		Zones:      newTable[ZoneRow](),
-		Accounts:   newTable(func(a *Account) []string { return []string{a.AccessKey} }),
-		Nodes:      newTable(func(n *Node) []string { return []string{string(n.Zone)} }),
-		Hosts:      newTable(func(h *Host) []string { return []string{string(h.Zone)} }),
-		Images:     newTable(func(i *events.Image) []string { return []string{string(i.Account)} }),
-		Keys:       newTable(func(k *KeyPair) []string { return []string{string(k.ID)} }),
-		VPCs:       newTable(func(v *VPC) []string { return []string{string(v.Account)} }),
-		Subnets:    newTable(func(s *Subnet) []string { return []string{string(s.VPC)} }),
-		Groups:     newTable(func(g *Group) []string { return []string{string(g.VPC)} }),
-		Interfaces: newTable(interfaceAddress, interfaceMAC, func(i *Interface) []string { return []string{string(i.Account)} }),
-		Instances:  newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded),
-		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} }),
-		Tags:       newTable(func(t *Tags) []string { return []string{string(t.Account)} }),
-		Commands:   newTable(answeredAt),
-		Tokens:     newTable(answeredAt),
+		Zones:    newTable[ZoneRow](),
+		Accounts: newTable(func(a *Account) []string { return []string{a.AccessKey} }),
+		Nodes:    newTable(func(n *Node) []string { return []string{string(n.Zone)} }),
+		Hosts:    newTable(func(h *Host) []string { return []string{string(h.Zone)} }),
+		Images:   newTable(func(i *events.Image) []string { return []string{string(i.Account)} }),
+		Keys:     newTable(func(k *KeyPair) []string { return []string{string(k.ID)} }),
+		VPCs:     newTable(func(v *VPC) []string { return []string{string(v.Account)} }),
+		Subnets:  newTable(func(s *Subnet) []string { return []string{string(s.VPC)} }),
+		Groups:   newTable(func(g *Group) []string { return []string{string(g.VPC)} }),
+		Interfaces: newTable(interfaceAddress, interfaceMAC, func(i *Interface) []string { return []string{string(i.Account)} },
+			func(i *Interface) []string { return []string{string(i.Interface.VPC)} }, interfaceGroups),
+		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded),
+		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} },
+			func(t *Tombstone) []string { return []string{string(t.Kind) + "/" + t.ID} }),
+		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }),
+		Commands: newTable(answeredAt),
+		Tokens:   newTable(answeredAt),
+
+		InternetGateways: newTable(func(g *InternetGateway) []string { return []string{string(g.VPC)} }),
+		RouteTables:      newTable(func(t *RouteTable) []string { return []string{string(t.VPC)} }),
+		Addresses: newTable(func(a *Address) []string { return []string{string(a.Account)} },
+			func(a *Address) []string { return some(string(a.Interface)) },
+			func(a *Address) []string { return some(string(a.Allocation)) },
+			func(a *Address) []string { return some(string(a.Association)) }),
+		Gateways: newTable[Gateway](),
+		Volumes: newTable(func(v *Volume) []string { return []string{string(v.Account)} },
+			func(v *Volume) []string { return some(string(v.Host)) }, volumeUnplaced, volumeInstance),
+		Stores: newTable(func(s *Store) []string { return []string{string(s.Zone)} }),
 	}}
 }
 
@@ -70,6 +96,18 @@ const (
 	byAddress = 0 // Interfaces: subnet/address
 	byMAC     = 1 // Interfaces
 	byOwner   = 2 // Interfaces
+	byVPC     = 3 // Interfaces
+	byGroup   = 4 // Interfaces
+
+	addressAccount     = 0 // Addresses
+	addressInterface   = 1
+	addressAllocation  = 2
+	addressAssociation = 3
+
+	volumeAccount  = 0 // Volumes
+	volumeHost     = 1
+	volumeWaiting  = 2 // without a host: zone
+	volumeAttached = 3 // instance
 
 	byAccount  = 0 // Instances
 	byHost     = 1 // Instances, while live
@@ -80,6 +118,37 @@ const (
 func interfaceAddress(i *Interface) []string {
 	return []string{string(i.Interface.Subnet) + "/" + i.Interface.PrivateIP.String()}
 }
+
+// some is a value to stand under, or none.
+func some(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
+
+func interfaceGroups(i *Interface) []string {
+	var out []string
+	for _, g := range i.Interface.Groups {
+		out = append(out, string(g))
+	}
+	return out
+}
+
+func volumeUnplaced(v *Volume) []string {
+	if v.Host != "" || v.State != VolumeCreating {
+		return nil
+	}
+	return []string{string(v.Zone)}
+}
+
+func volumeInstance(v *Volume) []string {
+	if v.Attachment == nil {
+		return nil
+	}
+	return []string{string(v.Attachment.Instance)}
+}
+
 func interfaceMAC(i *Interface) []string   { return []string{i.Interface.MAC} }
 func instanceAccount(i *Instance) []string { return []string{string(i.Account)} }
 func answeredAt(a *Answered) []string      { return []string{stampKey(a.At)} }
@@ -118,7 +187,8 @@ func (v *View) Fork() *Tx { return &Tx{v.copy()} }
 func (v *View) copy() View {
 	return View{v.Meta, v.Zones.copy(), v.Accounts.copy(), v.Nodes.copy(), v.Hosts.copy(), v.Images.copy(), v.Keys.copy(),
 		v.VPCs.copy(), v.Subnets.copy(), v.Groups.copy(), v.Interfaces.copy(), v.Instances.copy(), v.Tombstones.copy(),
-		v.Tags.copy(), v.Commands.copy(), v.Tokens.copy()}
+		v.Tags.copy(), v.Commands.copy(), v.Tokens.copy(), v.InternetGateways.copy(), v.RouteTables.copy(), v.Addresses.copy(),
+		v.Gateways.copy(), v.Volumes.copy(), v.Stores.copy()}
 }
 
 // AccountByKey finds the account of an access key.
@@ -267,6 +337,142 @@ func (v *View) Unplaced(z events.Zone) iter.Seq[*Instance] {
 // TombstonesOn walks the orders to destroy that a host still owes.
 func (v *View) TombstonesOn(h events.HostID) iter.Seq[*Tombstone] {
 	return v.Tombstones.by(0, string(h))
+}
+
+// InterfacesIn walks a VPC's interfaces.
+func (v *View) InterfacesIn(id events.VPCID) iter.Seq[*Interface] {
+	return v.Interfaces.by(byVPC, string(id))
+}
+
+// Members walks the interfaces that are in a security group.
+func (v *View) Members(id events.GroupID) iter.Seq[*Interface] {
+	return v.Interfaces.by(byGroup, string(id))
+}
+
+// HostOf is where an interface's guest is, and its network node there.
+func (v *View) HostOf(i *Interface) (*Node, bool) {
+	inst, ok := v.Instances.Get(string(i.Instance))
+	if !ok || inst.Host == "" || !inst.Live() {
+		return nil, false
+	}
+	return v.Nodes.Get(NodeKey(inst.Host, "network"))
+}
+
+// InternetGatewayOf is a VPC's gateway.
+func (v *View) InternetGatewayOf(id events.VPCID) (*InternetGateway, bool) {
+	for g := range v.InternetGateways.by(0, string(id)) {
+		return g, true
+	}
+	return nil, false
+}
+
+// RouteTablesOf walks a VPC's route tables.
+func (v *View) RouteTablesOf(id events.VPCID) iter.Seq[*RouteTable] {
+	return v.RouteTables.by(0, string(id))
+}
+
+// AddressesOf walks an account's public addresses, Elastic or not.
+func (v *View) AddressesOf(a events.AccountID) iter.Seq[*Address] {
+	return v.Addresses.by(addressAccount, string(a))
+}
+
+// PublicOf is the public address of an interface.
+func (v *View) PublicOf(id events.InterfaceID) (*Address, bool) {
+	for a := range v.Addresses.by(addressInterface, string(id)) {
+		return a, true
+	}
+	return nil, false
+}
+
+// Allocation finds an Elastic IP address of an account.
+func (v *View) Allocation(a events.AccountID, id events.AllocationID) (*Address, bool) {
+	for r := range v.Addresses.by(addressAllocation, string(id)) {
+		return r, r.Account == a
+	}
+	return nil, false
+}
+
+// Association finds an associated Elastic IP address of an account.
+func (v *View) Association(a events.AccountID, id events.AssociationID) (*Address, bool) {
+	for r := range v.Addresses.by(addressAssociation, string(id)) {
+		return r, r.Account == a
+	}
+	return nil, false
+}
+
+// PublicTaken says that somebody has a public address, or that a gateway may
+// still serve it for who had it.
+func (v *View) PublicTaken(a netip.Addr) bool {
+	if _, ok := v.Addresses.Get(a.String()); ok {
+		return true
+	}
+	return v.Owed(events.SpecPublic, a.String())
+}
+
+// Owed says that some node still has to destroy an object.
+func (v *View) Owed(k events.SpecKind, id string) bool {
+	for range v.Tombstones.by(1, string(k)+"/"+id) {
+		return true
+	}
+	return false
+}
+
+// GatewayNodes walks the gateway nodes of the region, lost ones too.
+func (v *View) GatewayNodes() iter.Seq[*Node] { return v.nodesOfKind("gateway") }
+
+// NetworkNodes walks the network nodes of the region, lost ones too.
+func (v *View) NetworkNodes() iter.Seq[*Node] { return v.nodesOfKind("network") }
+
+func (v *View) nodesOfKind(kind string) iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for _, n := range v.Nodes.All() {
+			if n.Kind == kind && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// Volume finds an account's volume. Another tenant's is not there.
+func (v *View) Volume(a events.AccountID, id events.VolumeID) (*Volume, bool) {
+	r, ok := v.Volumes.Get(string(id))
+	if !ok || r.Account != a {
+		return nil, false
+	}
+	return r, true
+}
+
+// VolumesOf walks an account's volumes by id.
+func (v *View) VolumesOf(a events.AccountID) iter.Seq[*Volume] {
+	return v.Volumes.by(volumeAccount, string(a))
+}
+
+// VolumesOn walks the volumes that a storage node holds.
+func (v *View) VolumesOn(h events.HostID) iter.Seq[*Volume] {
+	return v.Volumes.by(volumeHost, string(h))
+}
+
+// VolumesWaiting walks a zone's volumes that wait for a storage node.
+func (v *View) VolumesWaiting(z events.Zone) iter.Seq[*Volume] {
+	return v.Volumes.by(volumeWaiting, string(z))
+}
+
+// VolumesAttached walks the volumes attached to an instance, those whose
+// attachment is ending too.
+func (v *View) VolumesAttached(i events.InstanceID) iter.Seq[*Volume] {
+	return v.Volumes.by(volumeAttached, string(i))
+}
+
+// StoresOf walks the storage nodes of a zone.
+func (v *View) StoresOf(z events.Zone) iter.Seq[*Store] { return v.Stores.by(0, string(z)) }
+
+// FreeGiB is what a storage node can still give: nothing when it is lost.
+func (v *View) FreeGiB(s *Store) (int, bool) {
+	n, ok := v.Nodes.Get(NodeKey(s.Host, "storage"))
+	if !ok || n.Lost {
+		return 0, false
+	}
+	return n.Capacity.DiskGiB - s.UsedGiB, true
 }
 
 // TagsOf are a resource's tags, ordered by key.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Digest() != tx.Digest() || back.Meta != tx.Meta {
+	if back.Digest() != tx.Digest() || !reflect.DeepEqual(back.Meta, tx.Meta) {
 		t.Fatalf("the loaded state is another: %+v, %+v", back.Meta, tx.Meta)
 	}
 	ids := func(v *View) (out []string) {

@@ -12,8 +12,8 @@ import (
 	"skerry/services/api/model"
 	"skerry/services/api/reply"
 	"skerry/services/api/tags"
-	"skerry/services/region"
 	"skerry/services/state"
+	"skerry/services/tagging"
 )
 
 type imageRow = row[model.Image]
@@ -204,7 +204,7 @@ func (h *Handlers) RegisterImage(ctx context.Context, c *api.Call, in *model.Reg
 	if err != nil {
 		return nil, err
 	}
-	if err := region.CheckTags(specs["image"]); err != nil {
+	if err := tagging.Check(specs["image"]); err != nil {
 		return nil, err
 	}
 	if want := value(in.VirtualizationType); want != "" {

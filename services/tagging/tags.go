@@ -1,6 +1,8 @@
-package region
+// Package tagging decides about the tags of resources, and holds their limits.
+package tagging
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,15 +18,15 @@ const (
 	maxTagged   = 1000 // resources in one call
 )
 
-// TagResources sets tags: all resources or none.
-func TagResources(v *state.View, s events.Stamp, c events.TagResources) ([]events.Event, error) {
+// Set sets tags: all resources or none.
+func Set(v *state.View, s events.Stamp, c events.TagResources) ([]events.Event, error) {
 	if len(c.Resources) == 0 || len(c.Tags) == 0 {
 		return nil, events.Faultf("MissingParameter", "The request must contain at least one resource and one tag.")
 	}
 	if len(c.Resources) > maxTagged {
 		return nil, events.Faultf("InvalidParameterValue", "At most %d resources can be tagged at once.", maxTagged)
 	}
-	if err := CheckTags(c.Tags); err != nil {
+	if err := Check(c.Tags); err != nil {
 		return nil, err
 	}
 	var out []events.Event
@@ -47,8 +49,8 @@ func TagResources(v *state.View, s events.Stamp, c events.TagResources) ([]event
 	return out, nil
 }
 
-// UntagResources removes tags; what is not there is removed already.
-func UntagResources(v *state.View, s events.Stamp, c events.UntagResources) ([]events.Event, error) {
+// Remove removes tags; what is not there is removed already.
+func Remove(v *state.View, s events.Stamp, c events.UntagResources) ([]events.Event, error) {
 	var out []events.Event
 	for _, r := range c.Resources {
 		if err := owned(v, s.Account, r); err != nil {
@@ -74,8 +76,8 @@ func UntagResources(v *state.View, s events.Stamp, c events.UntagResources) ([]e
 	return out, nil
 }
 
-// CheckTags refuses tags that EC2 refuses.
-func CheckTags(tags []events.Tag) error {
+// Check refuses tags that EC2 refuses.
+func Check(tags []events.Tag) error {
 	if len(tags) > maxTags {
 		return events.Faultf("TagLimitExceeded", "At most %d tags can be given.", maxTags)
 	}
@@ -130,9 +132,37 @@ func owned(v *state.View, a events.AccountID, id string) error {
 		code = "InvalidNetworkInterfaceID.NotFound"
 		r, ok := v.Interfaces.Get(id)
 		found = ok && r.Account == a
+	case "igw":
+		code = "InvalidInternetGatewayID.NotFound"
+		r, ok := v.InternetGateways.Get(id)
+		found = ok && r.Account == a
+	case "rtb":
+		code = "InvalidRouteTableID.NotFound"
+		r, ok := v.RouteTables.Get(id)
+		found = ok && r.Account == a
+	case "eipalloc":
+		code = "InvalidAllocationID.NotFound"
+		_, found = v.Allocation(a, events.AllocationID(id))
+	case "vol":
+		code = "InvalidVolume.NotFound"
+		_, found = v.Volume(a, events.VolumeID(id))
+	case "sgr":
+		code = "InvalidSecurityGroupRuleId.NotFound"
+		found = rule(v, a, events.RuleID(id))
 	}
 	if !found {
 		return events.Faultf(code, "The ID '%s' does not exist", id)
 	}
 	return nil
+}
+
+func rule(v *state.View, a events.AccountID, id events.RuleID) bool {
+	for n := range v.VPCsOf(a) {
+		for g := range v.GroupsOf(n.ID) {
+			if slices.ContainsFunc(g.Rules, func(r events.Rule) bool { return r.ID == id }) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -1,0 +1,288 @@
+package network
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"skerry/events"
+	"skerry/services/state"
+	"skerry/services/tagging"
+)
+
+// Limits of security groups ("Amazon VPC quotas").
+const (
+	maxGroups = 500 // in a VPC
+	maxRules  = 60  // of a group in one direction
+)
+
+// groupText is what names and descriptions may hold ("CreateSecurityGroup").
+var groupText = regexp.MustCompile(`^[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}$`)
+
+// CreateGroup makes a security group that lets everything out.
+func CreateGroup(v *state.View, s events.Stamp, c events.CreateGroup) ([]events.Event, error) {
+	switch {
+	case c.Name == "":
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter GroupName")
+	case c.Description == "":
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter GroupDescription")
+	case !groupText.MatchString(c.Name):
+		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Character sets beyond ASCII are not supported.", c.Name)
+	case !groupText.MatchString(c.Description):
+		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.", c.Description)
+	case strings.HasPrefix(c.Name, "sg-"):
+		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid. Group names may not be in the format sg-*.", c.Name)
+	case c.Name == "default":
+		return nil, events.Faultf("InvalidParameterValue", "Cannot use reserved security group name: default")
+	}
+	if err := tagging.Check(c.Tags); err != nil {
+		return nil, err
+	}
+	vpc, err := network(v, s.Account, c.VPC)
+	if err != nil {
+		return nil, err
+	}
+	count := 0
+	for g := range v.GroupsOf(vpc.ID) {
+		if g.Name == c.Name {
+			return nil, events.Faultf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", c.Name, vpc.ID)
+		}
+		count++
+	}
+	if count >= maxGroups {
+		return nil, events.Faultf("SecurityGroupLimitExceeded", "The maximum number of security groups for VPC '%s' has been reached.", vpc.ID)
+	}
+	id := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
+	out := []events.Event{events.GroupCreated{ID: id, Account: s.Account, VPC: vpc.ID, Name: c.Name, Description: c.Description,
+		Rules: []events.Rule{{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere}}}}
+	return append(out, tagged(s, string(id), c.Tags)...), nil
+}
+
+func tagged(s events.Stamp, id string, list []events.Tag) []events.Event {
+	if len(list) == 0 {
+		return nil
+	}
+	return []events.Event{events.ResourceTagged{Account: s.Account, Resource: id, Tags: list}}
+}
+
+// network finds an account's VPC, the default one when none is named.
+func network(v *state.View, a events.AccountID, id events.VPCID) (*state.VPC, error) {
+	if id == "" {
+		if n, ok := v.DefaultVPC(a); ok {
+			return n, nil
+		}
+		return nil, events.Faultf("VPCIdNotSpecified", "No default VPC for this user")
+	}
+	n, ok := v.VPCs.Get(string(id))
+	if !ok || n.Account != a {
+		return nil, events.Faultf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", id)
+	}
+	return n, nil
+}
+
+// group finds a security group by id, or by its name in the default VPC.
+func group(v *state.View, a events.AccountID, id events.GroupID, name string) (*state.Group, error) {
+	if id == "" && name == "" {
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter groupName or groupId")
+	}
+	if id != "" {
+		g, ok := v.Groups.Get(string(id))
+		if !ok || g.Account != a {
+			return nil, events.Faultf("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
+		}
+		if name != "" && g.Name != name {
+			return nil, events.Faultf("InvalidParameterCombination", "The group '%s' is not named '%s': give one of the two.", id, name)
+		}
+		return g, nil
+	}
+	vpc, err := network(v, a, "")
+	if err != nil {
+		return nil, err
+	}
+	for g := range v.GroupsOf(vpc.ID) {
+		if g.Name == name {
+			return g, nil
+		}
+	}
+	return nil, events.Faultf("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, vpc.ID)
+}
+
+// DeleteGroup removes a security group that nobody needs.
+func DeleteGroup(v *state.View, s events.Stamp, c events.DeleteGroup) ([]events.Event, error) {
+	g, err := group(v, s.Account, c.Group, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if g.Name == "default" {
+		return nil, events.Faultf("CannotDelete", "the specified group: \"%s\" name: \"default\" cannot be deleted by a user", g.ID)
+	}
+	for range v.Members(g.ID) {
+		return nil, events.Faultf("DependencyViolation", "resource %s has a dependent object", g.ID)
+	}
+	for o := range v.GroupsOf(g.VPC) {
+		if o.ID != g.ID && slices.ContainsFunc(o.Rules, func(r events.Rule) bool { return r.Group == g.ID }) {
+			return nil, events.Faultf("DependencyViolation", "resource %s has a dependent object", g.ID)
+		}
+	}
+	return []events.Event{events.GroupDeleted{ID: g.ID, Account: g.Account, VPC: g.VPC}}, nil
+}
+
+// AuthorizeRules adds rules, all or none.
+func AuthorizeRules(v *state.View, s events.Stamp, c events.AuthorizeRules) ([]events.Event, error) {
+	g, err := group(v, s.Account, c.Group, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Rules) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	}
+	if err := tagging.Check(c.Tags); err != nil {
+		return nil, err
+	}
+	have := slices.Clone(g.Rules)
+	var made []events.Rule
+	for i, r := range c.Rules {
+		r.Egress = c.Egress
+		if r, err = ruleOf(v, g, r); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(have, func(o events.Rule) bool { return same(o, r) }) {
+			return nil, events.Faultf("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", describe(r))
+		}
+		r.ID = events.RuleID("sgr-" + s.Seed.Hex("sgr", i))
+		have, made = append(have, r), append(made, r)
+	}
+	count := 0
+	for _, r := range have {
+		if r.Egress == c.Egress {
+			count++
+		}
+	}
+	if count > maxRules {
+		return nil, events.Faultf("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached: %d.", maxRules)
+	}
+	out := []events.Event{events.RulesAuthorized{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: made}}
+	for _, r := range made {
+		out = append(out, tagged(s, string(r.ID), c.Tags)...)
+	}
+	return out, nil
+}
+
+// RevokeRules removes rules. One that is not there is a fault, and then none is
+// removed.
+func RevokeRules(v *state.View, s events.Stamp, c events.RevokeRules) ([]events.Event, error) {
+	g, err := group(v, s.Account, c.Group, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Rules) == 0 && len(c.IDs) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	}
+	var gone []events.RuleID
+	for _, id := range c.IDs {
+		at := slices.IndexFunc(g.Rules, func(r events.Rule) bool { return r.ID == id && r.Egress == c.Egress })
+		if at < 0 {
+			return nil, events.Faultf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
+		}
+		gone = append(gone, id)
+	}
+	for _, r := range c.Rules {
+		r.Egress = c.Egress
+		if r, err = ruleOf(v, g, r); err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(g.Rules, func(o events.Rule) bool { return same(o, r) })
+		if at < 0 {
+			return nil, events.Faultf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+		}
+		gone = append(gone, g.Rules[at].ID)
+	}
+	slices.Sort(gone)
+	return []events.Event{events.RulesRevoked{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: slices.Compact(gone)}}, nil
+}
+
+// same says whether two rules let the same through.
+func same(a, b events.Rule) bool {
+	return a.Egress == b.Egress && a.Protocol == b.Protocol && a.From == b.From && a.To == b.To && a.CIDR == b.CIDR && a.Group == b.Group
+}
+
+func describe(r events.Rule) string {
+	peer := r.CIDR.String()
+	if r.Group != "" {
+		peer = string(r.Group)
+	}
+	if r.Protocol == "-1" {
+		return fmt.Sprintf("peer: %s, ALL, ALLOW", peer)
+	}
+	return fmt.Sprintf("peer: %s, %s, from port: %d, to port: %d, ALLOW", peer, strings.ToUpper(r.Protocol), r.From, r.To)
+}
+
+// Protocols by name ("IpPermission" in the EC2 API reference).
+var protocols = map[string]string{"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
+
+// ruleOf checks a rule and brings it into the one form in which it is kept.
+func ruleOf(v *state.View, g *state.Group, r events.Rule) (events.Rule, error) {
+	r.ID = ""
+	r.Protocol = strings.ToLower(r.Protocol)
+	if p, ok := protocols[r.Protocol]; ok {
+		r.Protocol = p
+	}
+	switch r.Protocol {
+	case "":
+		return r, events.Faultf("MissingParameter", "The request must contain the parameter IpProtocol")
+	case "-1":
+		r.From, r.To = -1, -1
+	case "tcp", "udp":
+		switch {
+		case r.From == -1 && r.To == -1:
+			r.From, r.To = 0, 65535
+		case r.From < 0 || r.From > 65535 || r.To < 0 || r.To > 65535:
+			return r, events.Faultf("InvalidParameterValue", "Invalid value for portRange. Must specify both from and to ports with TCP/UDP.")
+		case r.From > r.To:
+			return r, events.Faultf("InvalidParameterValue", "Invalid TCP/UDP port range (%d:%d)", r.From, r.To)
+		}
+	case "icmp", "icmpv6":
+		if r.From < -1 || r.From > 255 || r.To < -1 || r.To > 255 || r.From == -1 && r.To != -1 {
+			return r, events.Faultf("InvalidParameterValue", "ICMP type (%d) and code (%d) must be between 0 and 255, or -1 for all", r.From, r.To)
+		}
+	default:
+		n, err := strconv.Atoi(r.Protocol)
+		if err != nil || n < 0 || n > 255 {
+			return r, events.Faultf("InvalidPermission.Malformed", "Invalid IP protocol '%s'.", r.Protocol)
+		}
+		r.From, r.To = -1, -1
+	}
+	if len(r.Description) > 255 || r.Description != "" && !groupText.MatchString(r.Description) {
+		return r, events.Faultf("InvalidParameterValue", "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*")
+	}
+	switch {
+	case r.Group != "" && r.CIDR.IsValid(), r.Group == "" && !r.CIDR.IsValid():
+		return r, events.Faultf("InvalidPermission.Malformed", "A rule has one source: an address range or a security group.")
+	case r.Group != "":
+		if o, ok := v.Groups.Get(string(r.Group)); !ok || o.Account != g.Account || o.VPC != g.VPC {
+			return r, events.Faultf("InvalidGroup.NotFound", "You have specified two resources that belong to different networks, or the security group '%s' does not exist", r.Group)
+		}
+	case r.CIDR != r.CIDR.Masked():
+		return r, events.Faultf("InvalidParameterValue", "CIDR block %s is malformed: did you mean %s?", r.CIDR, r.CIDR.Masked())
+	case !r.CIDR.Addr().Is4() && r.Protocol == "icmp", r.CIDR.Addr().Is4() && r.Protocol == "icmpv6":
+		return r, events.Faultf("InvalidParameterValue", "The protocol %s does not go with the address range %s.", r.Protocol, r.CIDR)
+	}
+	return r, nil
+}
+
+// Numbers of protocols that have names here.
+var numbers = map[string]int{"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
+
+// ProtocolNumber is the IP protocol number of a rule, -1 for all.
+func ProtocolNumber(r events.Rule) int {
+	if n, ok := numbers[r.Protocol]; ok {
+		return n
+	}
+	n, err := strconv.Atoi(r.Protocol)
+	if err != nil {
+		panic("network: rule " + string(r.ID) + " of protocol " + r.Protocol) // checked when it was made
+	}
+	return n
+}

@@ -1,0 +1,97 @@
+package state
+
+import "skerry/events"
+
+// storage evolves what happened to volumes.
+func (tx *Tx) storage(r events.Record) bool {
+	switch e := r.Event.(type) {
+	case events.VolumeRequested:
+		tx.Volumes.put(string(e.ID), &Volume{VolumeRequested: e, State: VolumeCreating, N: r.N, Request: r.Request})
+	case events.VolumePlaced:
+		v, ok := tx.Volumes.Get(string(e.Volume))
+		must(ok && v.Host == "", r, "a volume placed twice, or after its end")
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.Host, v.Boot, v.Epoch, v.Why = e.Host, e.Boot, e.Epoch, &e.Why })
+		tx.store(e.Host, v.SizeGiB, 1)
+		s, _ := tx.Stores.Get(string(e.Host))
+		free, open := tx.FreeGiB(s)
+		must(open && free >= 0, r, "over the storage node's capacity")
+	case events.VolumeConfirmed:
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.Confirmed = e.Epoch })
+	case events.VolumeAvailable:
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State = VolumeAvailable })
+	case events.VolumeErred:
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Detail = VolumeError, e.Detail })
+	case events.VolumeEpochRaised:
+		tx.raise(e.Volume, e.Epoch, r, func(v *Volume) { v.Boot = e.Boot })
+	case events.VolumeAttachRequested:
+		tx.raise(e.Volume, e.Epoch, r, func(v *Volume) {
+			must(v.Attachment == nil, r, "a volume with two attachments")
+			v.State = VolumeInUse
+			v.Attachment = &Attachment{ID: e.Attachment, Instance: e.Instance, Device: e.Device, State: Attaching,
+				DeleteOnTermination: e.DeleteOnTermination, At: e.At}
+		})
+	case events.VolumeAttached:
+		tx.changeAttachment(e.Volume, r, func(a *Attachment) { a.State, a.At = Attached, e.At })
+	case events.VolumeDetachRequested:
+		tx.changeAttachment(e.Volume, r, func(a *Attachment) { a.State = Detaching })
+	case events.AttachmentEnded:
+		tx.raise(e.Volume, e.Epoch, r, func(v *Volume) {
+			a := *v.Attachment
+			a.State, a.Ended = Detaching, true
+			v.Attachment = &a
+		})
+	case events.VolumeDetached:
+		v, _ := tx.Volumes.Get(string(e.Volume))
+		must(v.Attachment != nil && v.Attachment.Ended && v.Confirmed == v.Epoch, r, "a volume is free before its storage node said so")
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Attachment = VolumeAvailable, nil })
+	case events.VolumeDeleteRequested:
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State = VolumeDeleting })
+		if e.Host != "" {
+			tx.entomb(e.Host, events.SpecVolume, string(e.Volume), r)
+		}
+	case events.VolumeDeleted:
+		if v, ok := tx.Volumes.Get(string(e.Volume)); ok && v.Host != "" {
+			tx.store(v.Host, v.SizeGiB, -1)
+		}
+		tx.Volumes.del(string(e.Volume))
+		tx.Tags.del(string(e.Volume))
+		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecVolume, string(e.Volume)))
+	default:
+		return false
+	}
+	return true
+}
+
+func (tx *Tx) store(h events.HostID, gib, sign int) {
+	tx.Stores.change(string(h), func(s *Store) {
+		s.UsedGiB += sign * gib
+		s.Count += sign
+	})
+}
+
+func (tx *Tx) changeVolume(id events.VolumeID, r events.Record, f func(*Volume)) {
+	tx.Volumes.change(string(id), func(v *Volume) {
+		f(v)
+		v.N = r.N
+		if r.Request != "" {
+			v.Request = r.Request
+		}
+	})
+}
+
+// raise changes a volume at a higher epoch.
+func (tx *Tx) raise(id events.VolumeID, epoch uint64, r events.Record, f func(*Volume)) {
+	tx.changeVolume(id, r, func(v *Volume) {
+		must(epoch > v.Epoch, r, "the epoch of a volume does not rise")
+		v.Epoch = epoch
+		f(v)
+	})
+}
+
+func (tx *Tx) changeAttachment(id events.VolumeID, r events.Record, f func(*Attachment)) {
+	tx.changeVolume(id, r, func(v *Volume) {
+		a := *v.Attachment
+		f(&a)
+		v.Attachment = &a
+	})
+}
