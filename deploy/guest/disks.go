@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,71 +56,85 @@ func mountDisks(disks []disk) []string {
 	return said
 }
 
-// linkDisks makes the names that users know from the API: /dev/sda1 and
-// /dev/xvda1 for the root, and the same pair for what the block-device mapping
-// of the metadata service names.
-func linkDisks(disks []disk, mapping map[string]string) {
-	for name, dev := range deviceLinks(disks, mapping) {
-		p := filepath.Join("/dev", name)
-		os.Remove(p)
-		if err := os.Symlink(dev, p); err != nil {
-			console("SKERRY-WARN link %s: %v", p, err)
-		}
-	}
+// names is what the metadata service calls the disks.
+type names struct {
+	mapping map[string]string // block-device-mapping: ami, ephemeral0, ebs1 to sda1, sdb, /dev/sdf
+	serials map[string]string // dynamic/skerry/block-devices: serial to device; nil where the service has no such list
 }
 
-// deviceLinks says which name in /dev leads to which disk. The mapping has keys
-// such as ami, ephemeral0, ebs1 and values such as sda1, sdb, /dev/sdf. A name
-// that a real disk has is never taken.
-func deviceLinks(disks []disk, mapping map[string]string) map[string]string {
-	out := map[string]string{}
+// deviceLinks says which name in /dev leads to which disk. A name that a real
+// disk has is never taken. What the API calls a volume comes before the names
+// that other disks have by custom: a volume at /dev/xvdb has that name even
+// where /dev/sdb is the ephemeral disk.
+func deviceLinks(disks []disk, n names) map[string]string {
 	taken := map[string]bool{}
 	for _, d := range disks {
 		taken[d.Dev] = true
 	}
+	out := map[string]string{}
+	var customs [][2]string
 	link := func(name, dev string) {
 		name = strings.TrimPrefix(name, "/dev/")
-		if name == "" || strings.ContainsAny(name, "/.") || taken[name] {
+		if name == "" || len(name) > 32 || strings.ContainsAny(name, "/.\x00") || taken[name] {
+			return
+		}
+		if _, ok := out[name]; ok {
 			return
 		}
 		out[name] = dev
-		rest, ok := strings.CutPrefix(name, "sd")
-		if ok && !taken["xvd"+rest] {
-			out["xvd"+rest] = dev
+		if rest, ok := strings.CutPrefix(name, "sd"); ok {
+			customs = append(customs, [2]string{"xvd" + rest, dev})
 		}
 	}
 	var volumes []disk
 	for _, d := range disks {
-		n, ephemeral := strings.CutPrefix(d.Serial, "ephemeral")
-		switch {
-		case d.Serial == "root":
-			link("sda1", d.Dev)
-			link(mapping["ami"], d.Dev)
-		case ephemeral && len(n) == 1 && n[0] >= '0' && n[0] <= '9':
-			link(fmt.Sprintf("sd%c", 'b'+n[0]-'0'), d.Dev)
-			link(mapping[d.Serial], d.Dev)
-		case strings.HasPrefix(d.Serial, "vol"):
+		if strings.HasPrefix(d.Serial, "vol") {
+			link(n.serials[d.Serial], d.Dev)
 			volumes = append(volumes, d)
 		}
 	}
-	// The metadata names volumes ebs1, ebs2 … in the order of attachment, which
-	// is the order in which the devices appeared.
-	var ebs []string
-	for k := range mapping {
-		if strings.HasPrefix(k, "ebs") {
-			ebs = append(ebs, k)
+	if n.serials == nil {
+		// Another cloud's service names volumes ebs1, ebs2 … in the order of
+		// attachment, which is the order in which the devices appeared.
+		for i, name := range ebsNames(n.mapping) {
+			if i < len(volumes) {
+				link(name, volumes[i].Dev)
+			}
 		}
 	}
-	slices.SortFunc(ebs, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
+	for _, d := range disks {
+		i, ephemeral := strings.CutPrefix(d.Serial, "ephemeral")
+		switch {
+		case d.Serial == "root":
+			link(n.mapping["ami"], d.Dev)
+			link("sda1", d.Dev)
+		case ephemeral && len(i) == 1 && i[0] >= '0' && i[0] <= '9':
+			link(n.mapping[d.Serial], d.Dev)
+			link(fmt.Sprintf("sd%c", 'b'+i[0]-'0'), d.Dev)
 		}
-		return strings.Compare(a, b)
+	}
+	for _, c := range customs {
+		if _, ok := out[c[0]]; !ok && !taken[c[0]] {
+			out[c[0]] = c[1]
+		}
+	}
+	return out
+}
+
+// ebsNames are the devices of ebs1, ebs2 … in that order.
+func ebsNames(mapping map[string]string) []string {
+	var keys []string
+	for k := range mapping {
+		if strings.HasPrefix(k, "ebs") {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 	})
-	for i, d := range volumes {
-		if i < len(ebs) {
-			link(mapping[ebs[i]], d.Dev)
-		}
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = mapping[k]
 	}
 	return out
 }

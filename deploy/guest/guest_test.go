@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,18 +192,90 @@ func TestDisks(t *testing.T) {
 	if len(disks) != 4 || disks[0] != (disk{"vda", "root"}) || disks[3] != (disk{"vdd", "vol0123456789abcdef1"}) {
 		t.Fatalf("%+v", disks)
 	}
-	got := deviceLinks(disks, nil)
+	got := deviceLinks(disks, names{})
 	if want := map[string]string{"sda1": "vda", "xvda1": "vda", "sdb": "vdb", "xvdb": "vdb"}; !maps.Equal(got, want) {
 		t.Fatalf("without metadata: %v", got)
 	}
-	got = deviceLinks(disks, map[string]string{"ami": "/dev/xvda", "ephemeral0": "sdc", "ebs2": "sdg", "ebs10": "sdh", "ebs1": "/dev/sdf", "root": "/dev/vdb"})
+	got = deviceLinks(disks, names{mapping: map[string]string{"ami": "/dev/xvda", "ephemeral0": "sdc", "ebs2": "sdg", "ebs10": "sdh", "ebs1": "/dev/sdf", "root": "/dev/vdb"}})
 	for name, dev := range map[string]string{"xvda": "vda", "sdc": "vdb", "xvdc": "vdb", "sdf": "vdc", "xvdf": "vdc", "sdg": "vdd", "xvdg": "vdd"} {
 		if got[name] != dev {
 			t.Errorf("%s leads to %q, want %s (%v)", name, got[name], dev, got)
 		}
 	}
-	if got := deviceLinks(disks, map[string]string{"ami": "../../etc/passwd", "ephemeral0": "vdc"}); got["../../etc/passwd"] != "" || got["vdc"] != "" {
+	if got := deviceLinks(disks, names{mapping: map[string]string{"ami": "../../etc/passwd", "ephemeral0": "vdc"}}); got["../../etc/passwd"] != "" || got["vdc"] != "" {
 		t.Fatalf("a name from outside was taken: %v", got)
+	}
+}
+
+// A volume's own name comes before another disk's custom one, and goes with it.
+func TestLinksFollowDisks(t *testing.T) {
+	dev, sys := t.TempDir(), t.TempDir()
+	plug := func(name, serial string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(sys, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(sys, name, "serial"), []byte(serial), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plug("vda", "root")
+	plug("vdb", "ephemeral0")
+	var mu sync.Mutex
+	told := map[string]string{}
+	tell := func(m map[string]string) { mu.Lock(); defer mu.Unlock(); told = m }
+	ctx, cancel := context.WithCancel(t.Context())
+	events := make(chan struct{}, 1)
+	poke := func() { events <- struct{}{} }
+	ended := make(chan struct{})
+	l := links{dev: dev, sys: sys}
+	go func() {
+		defer close(ended)
+		l.follow(ctx, events, func(context.Context) map[string]string { mu.Lock(); defer mu.Unlock(); return told })
+	}()
+	defer func() { cancel(); <-ended }()
+	until := func(name, want string) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			got, _ := os.Readlink(filepath.Join(dev, name))
+			if got == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s leads to %q, want %q", name, got, want)
+			}
+		}
+	}
+	until("sda1", "vda")
+	until("xvdb", "vdb")
+	plug("vdc", "vol0123456789abcdef0")
+	poke()
+	until("xvdb", "vdb") // nobody knows yet what it is called
+	tell(map[string]string{"vol0123456789abcdef0": "/dev/xvdb"})
+	until("xvdb", "vdc") // asked again, without another event
+	until("sdb", "vdb")
+	os.RemoveAll(filepath.Join(sys, "vdc"))
+	poke()
+	until("xvdb", "vdb")
+	// The same place, another volume.
+	tell(map[string]string{"vol0123456789abcdef1": "/dev/sdf"})
+	plug("vdc", "vol0123456789abcdef1")
+	poke()
+	until("sdf", "vdc")
+	until("xvdf", "vdc")
+	os.RemoveAll(filepath.Join(sys, "vdc"))
+	poke()
+	until("sdf", "")
+	until("xvdf", "")
+}
+
+func TestWhatIsUnmounted(t *testing.T) {
+	mounts := "/dev/vda / ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/vdb /mnt ext4 rw 0 0\n/dev/vdc /mnt/my\\040disk ext4 rw 0 0\nshort\n"
+	if got := onDisks(mounts); !slices.Equal(got, []string{"/mnt/my disk", "/mnt"}) {
+		t.Errorf("%q", got)
+	}
+	if !isBlock([]byte("add@/x\x00ACTION=add\x00SUBSYSTEM=block\x00SEQNUM=1\x00")) || isBlock([]byte("add@/x\x00SUBSYSTEM=blocks\x00")) {
+		t.Error("which uevent is a block device's")
 	}
 }
 
@@ -259,7 +332,7 @@ func FuzzMapping(f *testing.F) {
 	f.Add("ebs1", "../x", "root", "")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2 string) {
 		disks := []disk{{"vda", "root"}, {"vdb", "ephemeral0"}, {"vdc", "vol1"}}
-		for name := range deviceLinks(disks, map[string]string{k1: v1, k2: v2}) {
+		for name := range deviceLinks(disks, names{mapping: map[string]string{k1: v1, k2: v2}, serials: parseSerials("vol1 " + v1 + "\n" + v2)}) {
 			if filepath.Base(name) != name || name == ".." {
 				t.Fatalf("the link %q leaves /dev", name)
 			}

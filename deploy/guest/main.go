@@ -61,7 +61,12 @@ func main() {
 func run(ctx context.Context, procs *children) {
 	id := firmwareInstanceID("/sys/class/dmi/id")
 	mountRuntime()
+	changes, err := uevents(ctx) // before the disks are looked at
+	if err != nil {
+		console("SKERRY-WARN uevents: %v", err)
+	}
 	disks := listDisks("/sys/block")
+	l := links{dev: "/dev", sys: "/sys/block"}
 	console("SKERRY-DISK %s", strings.Join(mountDisks(disks), " "))
 	setHostname(id)
 
@@ -71,9 +76,9 @@ func run(ctx context.Context, procs *children) {
 		console("SKERRY-NET none")
 	} else {
 		console("SKERRY-NET %s", strings.Join(leases, " "))
-		data = learn(ctx, disks, &id)
+		data = learn(ctx, &l, &id)
 	}
-	linkDisks(disks, nil)
+	l.pass(disks)
 	if err := startSSH(ctx, procs); err != nil {
 		console("SKERRY-WARN ssh: %v", err)
 	}
@@ -81,6 +86,15 @@ func run(ctx context.Context, procs *children) {
 
 	var wg sync.WaitGroup
 	wg.Go(func() { renew(ctx) })
+	wg.Go(func() {
+		// A client of its own each time: tokens end, and a service that was
+		// away comes back.
+		l.follow(ctx, changes, func(ctx context.Context) map[string]string {
+			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+			defer cancel()
+			return (&imds{base: metadataService}).serials(ctx)
+		})
+	})
 	if len(data) > 0 {
 		wg.Go(func() {
 			ran, code, err := runUserData(ctx, procs, "/var/lib/skerry/instances", id, data)
@@ -95,12 +109,14 @@ func run(ctx context.Context, procs *children) {
 	wg.Wait()
 }
 
+const metadataService = "http://169.254.169.254"
+
 // learn asks the metadata service for what only it knows and puts it in place.
 // It returns the user data.
-func learn(ctx context.Context, disks []disk, id *string) []byte {
+func learn(ctx context.Context, l *links, id *string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	md := &imds{base: "http://169.254.169.254"}
+	md := &imds{base: metadataService}
 	if v, ok := md.get(ctx, "meta-data/instance-id"); ok {
 		*id = v
 	}
@@ -112,7 +128,7 @@ func learn(ctx context.Context, disks []disk, id *string) []byte {
 			console("SKERRY-WARN keys: %v", err)
 		}
 	}
-	linkDisks(disks, md.mapping(ctx))
+	l.names = names{mapping: md.mapping(ctx), serials: md.serials(ctx)}
 	data, _ := md.get(ctx, "user-data")
 	return []byte(data)
 }

@@ -117,3 +117,24 @@ func (m *imds) mapping(ctx context.Context) map[string]string {
 	}
 	return out
 }
+
+// serials returns dynamic/skerry/block-devices: the serial of each disk and the
+// device that the API calls it. nil means that there is no answer or no such list.
+func (m *imds) serials(ctx context.Context) map[string]string {
+	list, ok := m.get(ctx, "dynamic/skerry/block-devices")
+	if !ok {
+		return nil
+	}
+	return parseSerials(list)
+}
+
+// parseSerials reads lines "serial device".
+func parseSerials(list string) map[string]string {
+	out := map[string]string{}
+	for l := range strings.Lines(list) {
+		if f := strings.Fields(l); len(f) == 2 {
+			out[f[0]] = f[1]
+		}
+	}
+	return out
+}

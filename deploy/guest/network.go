@@ -53,6 +53,9 @@ func configureNetwork(ctx context.Context, bound time.Duration) ([]string, func(
 			said = append(said, l.String())
 		}
 	}
+	if l := found[0]; l != nil { // the first interface speaks for the guest
+		setHostname(l.reply.ACK.HostName())
+	}
 	slices.Sort(said)
 	return said, func(ctx context.Context) {
 		var wg sync.WaitGroup

@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,9 +86,45 @@ func shutdown(e ending, jobs *sync.WaitGroup) {
 	power(e)
 }
 
+// onDisks are the directories below / where disks are mounted, the last mounted
+// first, from a /proc/self/mounts.
+func onDisks(mounts string) []string {
+	var out []string
+	for l := range strings.Lines(mounts) {
+		f := strings.Fields(l)
+		if len(f) > 2 && strings.HasPrefix(f[0], "/dev/") && f[1] != "/" {
+			out = append(out, unescape(f[1]))
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// unescape undoes \040 and the like of /proc/self/mounts.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
 func power(e ending) {
 	unix.Sync()
-	unix.Unmount("/mnt", 0)
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for _, dir := range onDisks(string(mounts)) {
+		// What cannot be unmounted can still be made whole.
+		if unix.Unmount(dir, 0) != nil {
+			unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		}
+	}
 	unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	unix.Sync()
 	how := unix.LINUX_REBOOT_CMD_POWER_OFF

@@ -96,7 +96,7 @@ func grow(m events.MetadataSpec) tree {
 		}
 	}
 	slices.Sort(lines)
-	t.some("dynamic/skerry/block-devices", strings.Join(slices.Compact(lines), "\n"))
+	t.put("dynamic/skerry/block-devices", strings.Join(slices.Compact(lines), "\n"))
 	t.some("user-data", string(m.UserData))
 	return t
 }
