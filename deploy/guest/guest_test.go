@@ -279,6 +279,14 @@ func TestWhatIsUnmounted(t *testing.T) {
 	}
 }
 
+func TestListens(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "tcp6"), []byte("  sl  local_address remote_address st\n   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0\n   1: 0100007F:0050 0100007F:1111 01 0\n"), 0o644)
+	if !listens(dir, 22) || listens(dir, 80) || listens(t.TempDir(), 22) {
+		t.Error("which port is listened on")
+	}
+}
+
 func TestSmallThings(t *testing.T) {
 	args := parseCmdline("console=ttyS0 root=/dev/vda quiet a=b=c\n")
 	if args["root"] != "/dev/vda" || args["quiet"] != "1" || args["a"] != "b=c" {

@@ -4,7 +4,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -19,6 +22,10 @@ func startSSH(ctx context.Context, procs *children) error {
 	done, err := procs.start(path, argv, "/")
 	if err != nil {
 		return err
+	}
+	// Ready means that a login works. Whoever asked too early would be reset.
+	for end := time.Now().Add(5 * time.Second); !listens("/proc/net", 22) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
 	}
 	go func() {
 		for {
@@ -41,4 +48,19 @@ func startSSH(ctx context.Context, procs *children) error {
 		}
 	}()
 	return nil
+}
+
+// listens says whether anything accepts connections on a port, from the tables
+// of a /proc/net: "  0: 00000000:0016 00000000:0000 0A …", where 0A is LISTEN.
+func listens(proc string, port uint16) bool {
+	want := fmt.Sprintf(":%04X", port)
+	for _, table := range []string{"tcp", "tcp6"} {
+		b, _ := os.ReadFile(filepath.Join(proc, table))
+		for l := range strings.Lines(string(b)) {
+			if f := strings.Fields(l); len(f) > 3 && strings.HasSuffix(f[1], want) && f[3] == "0A" {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -1,11 +1,12 @@
-// Command image builds the image that Skerry registers in every region,
-// skerry-linux, from Debian packages and from the guest's init in this tree.
+// Command image builds the images that Skerry registers in every region,
+// skerry-linux and its next release, from Debian packages and from the guest's
+// init in this tree.
 //
 //	apt-get download ─▶ cache/*.deb ─▶ dpkg-deb --fsys-tarfile ─▶ tree (memory)
 //	                                                                │
 //	  linux-image-*-cloud ──▶ skerry-linux.vmlinuz                  │
 //	  its modules + guest ──▶ skerry-linux.initrd  (cpio, gzip)     │
-//	  mke2fs + debugfs ◀────── skerry-linux.root   (raw ext4) ◀─────┘
+//	  mke2fs + debugfs ◀────── RELEASE.root        (raw ext4) ◀─────┘
 //	  images.json: names, digests, sizes, kernel command line
 //
 // It needs no privileges, no mount and no loop device: packages are read as

@@ -21,7 +21,16 @@ import (
 )
 
 // recipe changes when the same packages and init must give another image.
-const recipe = "2"
+const recipe = "3"
+
+// release is one image of the catalogue. They have kernel, ramdisk and programs
+// in common: what is shown with one is to hold with another as well.
+type release struct{ name, title, version string }
+
+var releases = []release{
+	{"skerry-linux", "Skerry Linux", "1"},
+	{"skerry-linux-2", "Skerry Linux 2", "2"},
+}
 
 // Image is one entry of images.json.
 type Image struct {
@@ -127,28 +136,33 @@ func build(ctx context.Context, dir, cache string, log io.Writer) error {
 	if err := t.furnish(ctx, tmp); err != nil {
 		return err
 	}
-	if err := writeRoot(ctx, t, filepath.Join(tmp, "root"), tmp); err != nil {
+	kernelFile, err := publish(filepath.Join(tmp, "vmlinuz"), dir, "skerry-linux.vmlinuz", "")
+	if err != nil {
 		return err
 	}
-	c := Catalogue{Stamp: stamp, Images: []Image{{
-		Name:         "skerry-linux",
-		Description:  "Skerry Linux (Debian packages, kernel " + strings.TrimPrefix(kernel, "linux-image-") + ")",
-		Architecture: "x86_64",
-		RootDevice:   "/dev/sda1",
-		Cmdline:      "console=ttyS0 root=/dev/vda quiet loglevel=4 random.trust_cpu=on",
-	}}}
-	img := &c.Images[0]
-	for _, f := range []struct {
-		made, name, format string
-		to                 *events.ImageFile
-	}{
-		{"vmlinuz", "skerry-linux.vmlinuz", "", &img.Kernel},
-		{"initrd", "skerry-linux.initrd", "", &img.Ramdisk},
-		{"root", "skerry-linux.root", "raw", &img.Root},
-	} {
-		if *f.to, err = publish(filepath.Join(tmp, f.made), dir, f.name, f.format); err != nil {
+	ramdiskFile, err := publish(filepath.Join(tmp, "initrd"), dir, "skerry-linux.initrd", "")
+	if err != nil {
+		return err
+	}
+	c := Catalogue{Stamp: stamp}
+	for _, r := range releases {
+		t.release(r)
+		made := filepath.Join(tmp, "root")
+		if err := writeRoot(ctx, t, made, tmp); err != nil {
 			return err
 		}
+		root, err := publish(made, dir, r.name+".root", "raw")
+		if err != nil {
+			return err
+		}
+		c.Images = append(c.Images, Image{
+			Name:         r.name,
+			Description:  r.title + " (Debian packages, kernel " + strings.TrimPrefix(kernel, "linux-image-") + ")",
+			Architecture: "x86_64",
+			RootDevice:   "/dev/sda1",
+			Cmdline:      "console=ttyS0 root=/dev/vda quiet loglevel=4 random.trust_cpu=on",
+			Kernel:       kernelFile, Ramdisk: ramdiskFile, Root: root,
+		})
 	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

@@ -23,7 +23,7 @@ const kernelMeta = "linux-image-cloud-amd64"
 // follows.
 var wanted = []string{
 	"busybox-static", "bash", "ca-certificates", "curl", "dropbear-bin", "e2fsprogs",
-	"iproute2", "iputils-ping", "net-tools", "openssh-sftp-server", "sudo", "wget",
+	"iproute2", "iputils-ping", "net-tools", "openssh-sftp-server", "sudo", "util-linux", "wget",
 }
 
 // left are dependencies that only serve installation or bring nothing the image

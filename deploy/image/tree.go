@@ -160,7 +160,7 @@ func readPackage(ctx context.Context, deb string, do func(*tar.Header, io.Reader
 var promised = []string{
 	"usr/bin/bash", "usr/bin/curl", "usr/bin/ping", "usr/bin/sudo", "usr/bin/wget", "usr/bin/busybox",
 	"usr/bin/df", "usr/bin/sh", "usr/sbin/dropbear", "usr/sbin/ifconfig", "usr/sbin/mkfs.ext4", "usr/sbin/resize2fs",
-	"usr/bin/ip", "usr/lib/openssh/sftp-server", "usr/lib/x86_64-linux-gnu/security/pam_permit.so",
+	"usr/bin/ip", "usr/bin/lsblk", "usr/lib/openssh/sftp-server", "usr/lib/x86_64-linux-gnu/security/pam_permit.so",
 }
 
 // prune removes every ELF file whose libraries are not in the tree, again and
@@ -273,12 +273,17 @@ var configuration = map[string]string{
 	"etc/hostname":      "localhost\n",
 	"etc/resolv.conf":   "",
 	"etc/fstab":         "/dev/vda / ext4 defaults,noatime 0 1\n",
-	"etc/os-release":    "PRETTY_NAME=\"Skerry Linux\"\nNAME=\"Skerry Linux\"\nID=skerry\nID_LIKE=debian\n",
 	"etc/profile":       "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n[ -n \"$PS1\" ] && PS1='[\\u@\\h \\W]\\$ '\n",
 	"etc/pam.d/sudo":    "auth sufficient pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
 	"etc/pam.d/sudo-i":  "auth sufficient pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
 	"etc/pam.d/other":   "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\n",
 	"etc/ld.so.conf":    "/usr/local/lib\n/lib/x86_64-linux-gnu\n/usr/lib/x86_64-linux-gnu\n",
+}
+
+// release says what the system calls itself.
+func (t *tree) release(r release) {
+	t.write("etc/os-release", 0o644, fmt.Sprintf("PRETTY_NAME=%q\nNAME=\"Skerry Linux\"\nVERSION_ID=%q\nID=skerry\nID_LIKE=debian\n", r.title, r.version))
+	t.write("etc/motd", 0o644, "\n  "+r.title+"\n\n")
 }
 
 // notLinked are applets that would pretend to be what they are not here.
