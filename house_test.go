@@ -38,7 +38,7 @@ var doors = map[string][]string{
 	"services/region":  {"events", "services/state", "services/network", "services/storage"},                     // an account starts with its default VPC; a node's return is theirs too
 	"services/compute": {"events", "services/state", "services/network", "services/storage", "services/tagging"}, // addresses and volumes of an instance
 	"services/decide":  {"events", "services/state", "services/tagging", "services/network", "services/storage", "services/region", "services/compute"},
-	"services/specs":   {"events", "services/state", "services/network"}, // names of addresses
+	"services/specs":   {"events", "services/state", "services/network", "services/storage"}, // names of addresses, types of volumes
 
 	// Agreeing and keeping.
 	"services/raftlog": {},

@@ -44,7 +44,13 @@ func SpecGetSubject(region string, host HostID, kind string) string {
 
 // SpecSubject is where one changed spec of a node is announced.
 func SpecSubject(region string, host HostID, kind string, spec Spec) string {
-	return "sk.spec." + region + ".node." + string(host) + "." + kind + "." + string(spec.Kind) + "-" + spec.ID
+	return "sk.spec." + region + ".node." + string(host) + "." + kind + "." + string(spec.Kind) + "-" + word(spec.ID)
+}
+
+// VPCSubject is where a changed spec is announced that every node with a port in
+// the VPC holds.
+func VPCSubject(region string, vpc VPCID, spec Spec) string {
+	return "sk.spec." + region + ".vpc." + string(vpc) + "." + string(spec.Kind) + "-" + word(spec.ID)
 }
 
 // NodeSubject is where a node speaks and is asked: what is heartbeat, have,

@@ -72,9 +72,10 @@ type Node struct {
 	mu     sync.Mutex
 	set    events.SpecSet
 	synced bool
-	floor  uint64          // event number that the next set must have reached
-	poke   map[string]bool // objects that changed since the last look; nil means look at all
-	whole  time.Time       // when the next complete set is due
+	floor  uint64                              // event number that the next set must have reached
+	poke   map[string]bool                     // objects that changed since the last look; nil means look at all
+	vpcs   map[events.VPCID]*nats.Subscription // VPCs whose changes are heard: those in the set
+	whole  time.Time                           // when the next complete set is due
 	joined atomic.Bool
 }
 
@@ -163,7 +164,7 @@ func (n *Node) poked(m *nats.Msg) {
 	n.o.Log.Debug("poke", "kind", s.Kind, "id", s.ID, "n", s.N, "request", s.Request)
 	n.mu.Lock()
 	n.floor = max(n.floor, s.N)
-	if n.poke != nil && len(n.poke) < maxPoked {
+	if n.poke != nil && len(n.poke) < maxPoked && !wide[s.Kind] {
 		n.poke[s.ID] = true
 	} else {
 		n.poke = nil
@@ -171,6 +172,10 @@ func (n *Node) poked(m *nats.Msg) {
 	n.mu.Unlock()
 	n.sync.Poke()
 }
+
+// wide are the kinds whose change may bring other objects into the set, such as
+// the first port in a VPC: the whole set is asked for.
+var wide = map[events.SpecKind]bool{events.SpecPort: true, events.SpecFabric: true}
 
 // maxPoked is how many changed objects are asked for by name; with more the
 // whole set is.
@@ -254,7 +259,46 @@ func (n *Node) take(set events.SpecSet) error {
 	n.set, n.synced = set, true
 	n.whole = time.Now().Add(n.o.Period)
 	n.mu.Unlock()
+	if err := n.follow(set); err != nil {
+		return err
+	}
 	n.keep.Want(set, true) // also when it is the same: it takes away what a part had added
+	return nil
+}
+
+// follow hears of changes in the VPCs of the set, and no longer of others. What
+// changed between the making of the set and the hearing is in the next whole
+// one.
+func (n *Node) follow(set events.SpecSet) error {
+	want := map[events.VPCID]bool{}
+	for _, s := range set.Specs {
+		if s.Kind == events.SpecNetwork {
+			want[events.VPCID(s.ID)] = true
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, sub := range n.vpcs {
+		if !want[id] {
+			sub.Unsubscribe()
+			delete(n.vpcs, id)
+		}
+	}
+	for id := range want {
+		if n.vpcs[id] != nil {
+			continue
+		}
+		sub, err := n.o.Bus.Conn().Subscribe(fmt.Sprintf("sk.spec.%s.vpc.%s.>", n.o.Region, id), n.poked)
+		if err != nil {
+			return fmt.Errorf("node: %s: %w", id, err)
+		}
+		if n.vpcs == nil {
+			n.vpcs = map[events.VPCID]*nats.Subscription{}
+		}
+		n.vpcs[id] = sub
+		n.poke = nil // look again, now that changes are heard
+		n.sync.Poke()
+	}
 	return nil
 }
 

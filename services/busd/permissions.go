@@ -16,7 +16,8 @@ import (
 //	services   everything
 //	operator   commands, questions, streams; hears everything
 //	scheduler  placements, and the questions it has; hears events
-//	a node     its join, reports and specs; hears its own specs and questions
+//	a node     its join, reports and specs; hears its own specs and questions,
+//	           a network node those of VPCs besides
 func Permissions(region string, u config.User) *server.Permissions {
 	inbox := bus.InboxPrefix(u.Host, u.Kind) + ".>"
 	micro := []string{"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>"}
@@ -36,17 +37,26 @@ func Permissions(region string, u config.User) *server.Permissions {
 			"sk.node." + region + ".*.*.*.have", "sk.node." + region + ".*.*.*.console", "$SRV.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"},
 			[]string{">"})
 	case config.Scheduler:
-		return allow([]string{"sk.cmd." + region + ".compute.PlaceInstances", "sk.lead." + region + ".scheduling",
+		return allow([]string{"sk.cmd." + region + ".compute.PlaceInstances", "sk.cmd." + region + ".storage.PlaceVolumes", "sk.lead." + region + ".scheduling",
 			"sk.query." + region + ".status", "sk.query." + region + ".history"}, // not accounts: the answer holds secrets
 			append(micro, "sk.ev."+region+".>", "sk.live."+region))
-	case config.Compute, config.Network, config.Storage:
+	case config.Compute, config.Network, config.Gateway, config.Storage:
 		me := u.Host + "." + u.Kind
 		pub := []string{"sk.cmd." + region + ".region.JoinNode." + u.Host, "sk.spec." + region + ".get." + me,
 			"sk.node." + region + "." + u.AZ + "." + me + ".>"}
-		if u.Kind == config.Compute {
-			pub = append(pub, "sk.cmd."+region+".compute.ReportInstance."+u.Host)
+		sub := append(micro, "sk.spec."+region+".node."+me+".>", "sk.node."+region+"."+u.AZ+"."+me+".>")
+		switch u.Kind {
+		case config.Compute:
+			pub = append(pub, "sk.cmd."+region+".compute.ReportInstance."+u.Host, "sk.cmd."+region+".storage.ReportDisk."+u.Host)
+		case config.Network:
+			pub = append(pub, "sk.cmd."+region+".network.ReportRemoved."+u.Host)
+			sub = append(sub, "sk.spec."+region+".vpc.>")
+		case config.Gateway:
+			pub = append(pub, "sk.cmd."+region+".network.ReportRemoved."+u.Host)
+		case config.Storage:
+			pub = append(pub, "sk.cmd."+region+".storage.ReportVolume."+u.Host)
 		}
-		return allow(pub, append(micro, "sk.spec."+region+".node."+me+".>", "sk.node."+region+"."+u.AZ+"."+me+".>"))
+		return allow(pub, sub)
 	}
 	return &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}}, Subscribe: &server.SubjectPermission{Deny: []string{">"}}}
 }

@@ -168,7 +168,7 @@ func (d *Door) Lead(ctx context.Context) error {
 }
 
 // nodeVerbs are the commands that nodes send for themselves.
-var nodeVerbs = map[string]bool{"JoinNode": true, "ReportInstance": true}
+var nodeVerbs = map[string]bool{"JoinNode": true, "ReportInstance": true, "ReportDisk": true, "ReportVolume": true, "ReportRemoved": true}
 
 // command decodes, checks and proposes a command of the bus. From names the
 // host that the bus let publish on a node's subject.
@@ -209,6 +209,15 @@ func speaker(c events.Command) (events.HostID, string) {
 		return c.Host, c.Kind
 	case events.ReportInstance:
 		return c.Host, "compute"
+	case events.ReportDisk:
+		return c.Host, "compute"
+	case events.ReportVolume:
+		return c.Host, "storage"
+	case events.ReportRemoved:
+		if c.Kind == events.SpecPublic {
+			return c.Host, "gateway"
+		}
+		return c.Host, "network"
 	}
 	return "", ""
 }

@@ -1,9 +1,7 @@
 package network
 
 import (
-	"fmt"
 	"net/netip"
-	"strings"
 
 	"skerry/events"
 	"skerry/services/state"
@@ -284,24 +282,3 @@ func ReportRemoved(v *state.View, _ events.Stamp, c events.ReportRemoved) ([]eve
 	}
 	return []events.Event{events.SpecRemoved{Host: c.Host, Zone: zone, Kind: c.Kind, ID: c.ID}}, nil
 }
-
-// Domains of names ("EC2 instance hostnames and domains").
-const publicDomain = "skerry.internal"
-
-// PrivateDomain is the domain of private names: isle-1.compute.internal.
-func PrivateDomain(region string) string { return region + ".compute.internal" }
-
-// PublicDomain is the domain of public names: isle-1.compute.skerry.internal.
-func PublicDomain(region string) string { return region + ".compute." + publicDomain }
-
-// PrivateName is the internal name of a private address: ip-172-31-0-4.….
-func PrivateName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ip-%s.%s", dashed(a), PrivateDomain(region))
-}
-
-// PublicName is the external name of a public address: ec2-198-18-1-4.….
-func PublicName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ec2-%s.%s", dashed(a), PublicDomain(region))
-}
-
-func dashed(a netip.Addr) string { return strings.ReplaceAll(a.String(), ".", "-") }

@@ -86,8 +86,8 @@ func (o *Outbox) Live(ctx context.Context) {
 			}
 			for _, r := range records {
 				o.publish(r.Event.About().Subject(o.region), r.JSON(o.region))
-				if to, spec, ok := specs.Touched(view, r); ok {
-					o.tell(events.SpecSubject(o.region, to.Host, to.Kind, spec), spec)
+				for _, p := range specs.Touched(view, r) {
+					o.tell(p.Subject(o.region), p.Spec)
 				}
 				at = r.N
 			}
@@ -131,7 +131,7 @@ func (o *Outbox) mirror(ctx context.Context) error {
 	}
 	if _, err := o.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: name, Description: "What each node must be: the newest spec of each object. For reading only.",
-		Subjects: []string{"sk.spec." + o.region + ".node.>"}, MaxMsgsPerSubject: 1, MaxAge: 7 * 24 * time.Hour,
+		Subjects: []string{"sk.spec." + o.region + ".node.>", "sk.spec." + o.region + ".vpc.>"}, MaxMsgsPerSubject: 1, MaxAge: 7 * 24 * time.Hour,
 		Storage: jetstream.MemoryStorage, MaxBytes: 64 << 20, Discard: jetstream.DiscardOld, AllowDirect: true,
 	}); err != nil {
 		return err

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,9 +25,13 @@ type plain struct{}
 
 func (plain) Open(b []byte) ([]byte, error) { return b, nil }
 
+// Derive is a secret that shows what it is for.
+func (plain) Derive(purpose string) []byte { return []byte("secret of " + purpose) }
+
 type locked struct{}
 
 func (locked) Open([]byte) ([]byte, error) { return nil, errors.New("wrong key") }
+func (locked) Derive(string) []byte        { return nil }
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -41,10 +47,20 @@ func story() (*state.Tx, []events.Record) {
 		tx.Apply(r)
 	}
 	add(events.RegionFormed{Name: "isle-1", Zones: []events.Zone{"isle-1a"}, Level: 1})
+	add(events.VPCCreated{ID: "vpc-1", Account: "111111111111", CIDR: netip.MustParsePrefix("172.31.0.0/16"), VNI: 7, Default: true})
 	add(events.SubnetCreated{ID: "subnet-1", VPC: "vpc-1", Zone: "isle-1a", CIDR: netip.MustParsePrefix("172.31.0.0/20")})
-	for _, h := range []events.HostID{"h1", "h2"} {
+	add(events.InternetGatewayCreated{ID: "igw-1", VPC: "vpc-1"})
+	add(events.RouteTableCreated{ID: "rtb-1", VPC: "vpc-1", Main: true, Routes: []events.Route{{Destination: netip.MustParsePrefix("172.31.0.0/16")}, {Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: "igw-1"}}})
+	add(events.GroupCreated{ID: "sg-1", Account: "111111111111", VPC: "vpc-1", Name: "default", Rules: []events.Rule{{ID: "sgr-1", Protocol: "-1", From: -1, To: -1, Group: "sg-1"}}})
+	for i, h := range []events.HostID{"h1", "h2"} {
 		add(events.NodeJoined{Host: h, Kind: "compute", Zone: "isle-1a", Capacity: events.Capacity{VCPUs: 100, MemoryMiB: 100_000, DiskGiB: 1000}})
+		add(events.NodeJoined{Host: h, Kind: "network", Zone: "isle-1a", Address: fmt.Sprintf("10.0.0.%d", i+1)})
+		add(events.NodeJoined{Host: h, Kind: "storage", Zone: "isle-1a", Boot: "b" + string(h), Address: fmt.Sprintf("10.0.0.%d:3260", i+1), Capacity: events.Capacity{DiskGiB: 100}})
 	}
+	for i, h := range []events.HostID{"gw1", "gw2"} {
+		add(events.NodeJoined{Host: h, Kind: "gateway", Zone: "isle-1a", Address: fmt.Sprintf("10.0.0.%d", i+8)})
+	}
+	add(events.GatewayElected{Zone: "isle-1a", Host: "gw1", Epoch: 1})
 	addr := netip.MustParseAddr("172.31.0.4")
 	for i, id := range []events.InstanceID{"i-1", "i-2", "i-3", "i-4", "i-5", "i-6"} {
 		eni := events.Interface{ID: events.InterfaceID("en" + id), VPC: "vpc-1", Subnet: "subnet-1", MAC: "06:00:00:00:00:0" + string(rune('0'+i)), PrivateIP: addr, Groups: []events.GroupID{"sg-1"}}
@@ -55,6 +71,7 @@ func story() (*state.Tx, []events.Record) {
 			RootDevice: "/dev/sda1", Shape: events.Shape{Type: "t2.nano", VCPUs: 1, MemoryMiB: 512, RootGiB: 8, EphemeralGiB: []int{4}},
 			Need: events.Need{VCPUs: 1, MemoryMiB: 700, DiskGiB: 8}, PublicKey: "ssh-ed25519 AAAA <alice> & \u2028", UserData: []byte("#!/bin/sh\necho <hi> & \u2029\n"), Interfaces: []events.Interface{eni}, At: start})
 	}
+	add(events.PublicAddressAssigned{Address: netip.MustParseAddr("198.18.0.16"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-2", Instance: "i-2", Private: netip.MustParseAddr("172.31.0.5")})
 	for _, id := range []events.InstanceID{"i-1", "i-2", "i-3"} {
 		add(events.InstancePlaced{Instance: id, Zone: "isle-1a", Host: "h1", Why: events.Why{Policy: "test"}})
 	}
@@ -65,6 +82,14 @@ func story() (*state.Tx, []events.Record) {
 	add(events.InstanceTerminationRequested{Instance: "i-3", Zone: "isle-1a", Host: "h1", From: state.Running, At: start})
 	add(events.InstanceTerminated{Instance: "i-5", Zone: "isle-1a", From: state.Pending, At: start})
 	add(events.GuestUnexpected{Instance: "i-9", Zone: "isle-1a", Host: "h1"})
+
+	add(events.VolumeRequested{ID: "vol-1", Account: "111111111111", Zone: "isle-1a", SizeGiB: 4, Type: "io1"})
+	add(events.VolumePlaced{Volume: "vol-1", Zone: "isle-1a", Host: "h2", Boot: "bh2", Epoch: 1})
+	add(events.VolumeConfirmed{Volume: "vol-1", Zone: "isle-1a", Host: "h2", Epoch: 1})
+	add(events.VolumeAvailable{Volume: "vol-1", Zone: "isle-1a"})
+	add(events.VolumeAttachRequested{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1", Device: "/dev/xvdb", Epoch: 2})
+	add(events.VolumeAttached{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1"})
+	add(events.VolumeEpochRaised{Volume: "vol-1", Zone: "isle-1a", Host: "h2", Boot: "bh2+", Epoch: 3})
 	return tx, records
 }
 
@@ -193,27 +218,131 @@ func TestTombstoneGoes(t *testing.T) {
 	}
 }
 
-// Whatever changes a node's set pokes that node, and names what changed.
+// later is what happens after the story.
+func later() []events.Event {
+	ip := netip.MustParseAddr
+	return []events.Event{
+		events.RulesAuthorized{Group: "sg-1", VPC: "vpc-1", Rules: []events.Rule{{ID: "sgr-2", Protocol: "tcp", From: 22, To: 22, CIDR: netip.MustParsePrefix("0.0.0.0/0")}}},
+		events.RulesRevoked{Group: "sg-1", VPC: "vpc-1", Rules: []events.RuleID{"sgr-2"}},
+		events.GroupCreated{ID: "sg-2", Account: "111111111111", VPC: "vpc-1", Name: "web"},
+		events.GroupDeleted{ID: "sg-2", Account: "111111111111", VPC: "vpc-1"},
+		events.AddressAllocated{Allocation: "eipalloc-1", Address: ip("198.18.0.17"), Account: "111111111111"},
+		events.PublicAddressReturned{Address: ip("198.18.0.16"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-2"},
+		events.AddressAssociated{Association: "eipassoc-1", Address: ip("198.18.0.17"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-2", Instance: "i-2", Private: ip("172.31.0.5")},
+		events.AddressDisassociated{Association: "eipassoc-1", Address: ip("198.18.0.17"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-2"},
+		events.SpecRemoved{Host: "gw1", Zone: "isle-1a", Kind: events.SpecPublic, ID: "198.18.0.17"},
+		events.GatewayElected{Zone: "isle-1a", Host: "gw2", Epoch: 2},
+		events.InstanceModified{Instance: "i-2", Zone: "isle-1a", SourceDestCheck: new(bool)},
+		events.InstanceModified{Instance: "i-2", Zone: "isle-1a", Metadata: &events.MetadataOptions{InstanceTags: "enabled"}},
+		events.ResourceTagged{Account: "111111111111", Resource: "i-2", Tags: []events.Tag{{Key: "Name", Value: "two"}}},
+		events.VolumeDetachRequested{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1"},
+		events.AttachmentEnded{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1", Epoch: 4},
+		events.VolumeConfirmed{Volume: "vol-1", Zone: "isle-1a", Host: "h2", Epoch: 4},
+		events.VolumeDetached{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1"},
+		events.VolumeDeleteRequested{Volume: "vol-1", Zone: "isle-1a", Host: "h2"},
+		events.VolumeDeleted{Volume: "vol-1", Zone: "isle-1a", Host: "h2"},
+		events.InstanceTerminationRequested{Instance: "i-2", Zone: "isle-1a", Host: "h1", From: state.Running, At: start},
+		events.InstanceTerminated{Instance: "i-2", Zone: "isle-1a", From: state.ShuttingDown, At: start},
+		events.InterfaceDeleted{ID: "eni-2", Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Host: "h1"},
+		events.SpecRemoved{Host: "h1", Zone: "isle-1a", Kind: events.SpecPort, ID: "eni-2"},
+		events.NodeJoined{Host: "h3", Kind: "network", Zone: "isle-1a", Address: "10.0.0.3"},
+	}
+}
+
+// Whatever changes a node's set pokes that node, and names what changed. Only
+// what a node said itself, that an object is gone, it need not be told.
 func TestTouched(t *testing.T) {
 	_, records := story()
+	n := records[len(records)-1].N
+	for _, e := range later() {
+		n++
+		records = append(records, events.Record{N: n, Time: start, Request: "req-" + events.Name(e), Event: e})
+	}
 	tx := state.New()
-	hosts := []events.HostID{"h1", "h2"}
-	before := map[events.HostID]string{}
+	nodes := map[events.HostID][]string{"h1": {"compute", "network", "storage"}, "h2": {"compute", "network", "storage"}, "gw1": {"gateway"}, "gw2": {"gateway"}}
+	before := map[string]events.SpecSet{}
 	for _, r := range records {
 		tx.Apply(r)
-		to, spec, poked := specs.Touched(&tx.View, r)
-		for _, h := range hosts {
-			now := set(t, &tx.View, h, nil).Manifest.Digest
-			if changed := before[h] != "" && before[h] != now; changed && (!poked || to.Host != h || to.Kind != "compute") {
-				t.Errorf("event %d (%s) changed the set of %s; poked: %v %+v", r.N, events.Name(r.Event), h, poked, to)
+		pokes := specs.Touched(&tx.View, r)
+		for h, kinds := range nodes {
+			for _, kind := range kinds {
+				now, err := specs.Set(&tx.View, h, kind, nil, plain{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				was, known := before[string(h)+"/"+kind]
+				before[string(h)+"/"+kind] = now
+				if !known || was.Manifest.Digest == now.Manifest.Digest {
+					continue
+				}
+				switch r.Event.(type) {
+				case events.SpecRemoved, events.VolumeDeleted:
+					continue
+				case events.InstanceTerminated: // told with the end of its interfaces, in the same decision
+					continue
+				}
+				if _, joined := tx.Nodes.Get(state.NodeKey(h, kind)); !joined {
+					continue
+				}
+				hears := func(p specs.Poke) bool {
+					return p.Host == h && p.Kind == kind || p.VPC != "" && kind == "network" && slices.ContainsFunc(now.Specs, func(s events.Spec) bool { return s.Kind == events.SpecNetwork && s.ID == string(p.VPC) })
+				}
+				if !slices.ContainsFunc(pokes, hears) {
+					t.Errorf("event %d (%s) changed the set of %s/%s; %d pokes", r.N, events.Name(r.Event), h, kind, len(pokes))
+				}
+				partial(t, &tx.View, h, kind, was, now, pokes)
 			}
-			before[h] = now
 		}
-		if poked && (spec.N != r.N || spec.Request != r.Request || spec.ID == "" || spec.Kind != events.SpecInstance) {
-			t.Errorf("event %d pokes with %+v", r.N, spec)
+		for _, p := range pokes {
+			if p.Spec.N != r.N || p.Spec.Request != r.Request || p.Spec.ID == "" || p.Spec.Kind == "" {
+				t.Errorf("event %d pokes with %+v", r.N, p)
+			}
+			if bytes.Contains(p.Spec.Body, []byte("userData")) || bytes.Contains(p.Spec.Body, []byte("secret")) {
+				t.Errorf("event %d tells secrets to whoever listens: %s", r.N, p.Spec.Body)
+			}
 		}
-		if bytes.Contains(spec.Body, []byte("userData")) {
-			t.Errorf("event %d tells user data to whoever listens: %s", r.N, spec.Body)
+	}
+}
+
+// partial checks that a node that asks only for what it was poked about ends up
+// with the whole set, unless the poke is of a kind that makes it ask for all.
+func partial(t *testing.T, v *state.View, h events.HostID, kind string, was, now events.SpecSet, pokes []specs.Poke) {
+	t.Helper()
+	held := map[string]events.Spec{}
+	for _, s := range was.Specs {
+		held[string(s.Kind)+"/"+s.ID] = s
+	}
+	var ids []string
+	for _, p := range pokes {
+		if p.Spec.Kind == events.SpecPort || p.Spec.Kind == events.SpecFabric {
+			return
+		}
+		ids = append(ids, p.Spec.ID)
+	}
+	part, err := specs.Set(v, h, kind, ids, plain{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range part.Specs {
+		held[string(s.Kind)+"/"+s.ID] = s
+		if s.Tombstone && (s.Kind == events.SpecMapping || s.Kind == events.SpecGroup) {
+			delete(held, string(s.Kind)+"/"+s.ID)
+		}
+	}
+	want := map[string]events.Spec{}
+	for _, s := range now.Specs {
+		want[string(s.Kind)+"/"+s.ID] = s
+		if got, ok := held[string(s.Kind)+"/"+s.ID]; !ok || string(got.Body) != string(s.Body) || got.Tombstone != s.Tombstone || got.N != s.N {
+			t.Errorf("%s/%s asked for %v and has %s %s at %d as %.200s, should have it at %d as %.200s", h, kind, ids, s.Kind, s.ID, got.N, got.Body, s.N, s.Body)
+		}
+	}
+	for k, s := range was.Specs {
+		_ = k
+		if _, ok := want[string(s.Kind)+"/"+s.ID]; ok {
+			continue
+		}
+		if _, still := held[string(s.Kind)+"/"+s.ID]; still && s.Kind != events.SpecVolume && s.Kind != events.SpecMetadata && s.Kind != events.SpecInstance {
+			t.Errorf("%s/%s asked for %v and keeps %s %s, which is gone", h, kind, ids, s.Kind, s.ID)
 		}
 	}
 }

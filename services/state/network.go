@@ -54,7 +54,7 @@ func (tx *Tx) network(r events.Record) bool {
 		}
 	case events.InterfaceCreated:
 		must(!tx.AddressTaken(e.Interface.Subnet, e.Interface.PrivateIP.String()) && !tx.MACTaken(e.Interface.MAC), r, "address or MAC given twice")
-		tx.Interfaces.put(string(e.Interface.ID), &Interface{e, r.N})
+		tx.Interfaces.put(string(e.Interface.ID), &Interface{e, r.N, r.Request})
 		tx.Subnets.change(string(e.Interface.Subnet), func(s *Subnet) { s.Used++; s.Next = e.Interface.PrivateIP.Next() })
 	case events.InterfaceDeleted:
 		i, _ := tx.Interfaces.Get(string(e.ID))
@@ -130,7 +130,7 @@ func (tx *Tx) touchVPC(id events.VPCID, r events.Record) {
 // touchInterface notes that what nodes must do of an interface has changed.
 func (tx *Tx) touchInterface(id events.InterfaceID, r events.Record) {
 	if _, ok := tx.Interfaces.Get(string(id)); ok {
-		tx.Interfaces.change(string(id), func(i *Interface) { i.N = r.N })
+		tx.Interfaces.change(string(id), func(i *Interface) { i.N, i.Request = r.N, r.Request })
 	}
 }
 

@@ -81,7 +81,8 @@ type Group struct {
 // Interface is an elastic network interface.
 type Interface struct {
 	events.InterfaceCreated
-	N uint64 `json:"n"`
+	N       uint64 `json:"n"`
+	Request string `json:"request,omitempty"`
 }
 
 // InternetGateway is a VPC's way outside.

@@ -18,7 +18,7 @@ func (tx *Tx) storage(r events.Record) bool {
 	case events.VolumeConfirmed:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.Confirmed = e.Epoch })
 	case events.VolumeAvailable:
-		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State = VolumeAvailable })
+		tx.Volumes.change(string(e.Volume), func(v *Volume) { v.State = VolumeAvailable }) // nothing for a node to do
 	case events.VolumeErred:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Detail = VolumeError, e.Detail })
 	case events.VolumeEpochRaised:

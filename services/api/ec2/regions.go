@@ -10,6 +10,7 @@ import (
 	"skerry/services/api"
 	"skerry/services/api/filter"
 	"skerry/services/api/model"
+	"skerry/services/network"
 	"skerry/services/state"
 )
 
@@ -100,7 +101,7 @@ func (h *Handlers) DescribeAvailabilityZones(ctx context.Context, c *api.Call, i
 // every availability zone are.
 func (v view) zone(z *state.ZoneRow) model.AvailabilityZone {
 	out := model.AvailabilityZone{
-		ZoneName: new(string(z.Zone)), ZoneId: new(v.zoneID(z.Zone)), ZoneType: new("availability-zone"),
+		ZoneName: new(string(z.Zone)), ZoneId: new(network.ZoneID(v.View, z.Zone)), ZoneType: new("availability-zone"),
 		RegionName: &v.Meta.Region, GroupName: &v.Meta.Region, NetworkBorderGroup: &v.Meta.Region,
 		OptInStatus: new(noOptIn), State: new("available"), Messages: []model.AvailabilityZoneMessage{},
 	}
@@ -111,50 +112,14 @@ func (v view) zone(z *state.ZoneRow) model.AvailabilityZone {
 	return out
 }
 
-// zoneID names a zone for good, whatever it is called: the region's name made
-// short, and the zone's place among its zones (use1-az1 is us-east-1's first).
-func (v view) zoneID(zone events.Zone) string {
-	n := 0
-	for _, z := range v.Zones.All() {
-		n++
-		if z.Zone == zone {
-			return fmt.Sprintf("%s-az%d", shortName(v.Meta.Region), n)
-		}
-	}
-	return ""
-}
-
 // zoneOf is the zone of an id, or none.
 func (v view) zoneOf(id string) events.Zone {
 	for _, z := range v.Zones.All() {
-		if v.zoneID(z.Zone) == id {
+		if network.ZoneID(v.View, z.Zone) == id {
 			return z.Zone
 		}
 	}
 	return ""
-}
-
-// shortName is EC2's short form of a region's name: us-east-1 is use1,
-// ap-southeast-2 is apse2, isle-1 is is1.
-func shortName(region string) string {
-	var out strings.Builder
-	for i, w := range strings.Split(region, "-") {
-		switch {
-		case w == "":
-		case i == 0:
-			out.WriteString(w[:min(2, len(w))])
-		case w[0] >= '0' && w[0] <= '9':
-			out.WriteString(w)
-		default:
-			out.WriteByte(w[0])
-			for _, point := range []string{"north", "south"} {
-				if rest, ok := strings.CutPrefix(w, point); ok && rest != "" {
-					out.WriteByte(rest[0])
-				}
-			}
-		}
-	}
-	return out.String()
 }
 
 // DescribeAccountAttributes tells what an account may use. EC2 documents that

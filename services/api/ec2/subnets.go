@@ -95,7 +95,7 @@ func (v view) subnet(s *state.Subnet) model.Subnet {
 	return model.Subnet{
 		SubnetId: some(s.ID), SubnetArn: new(fmt.Sprintf("arn:aws:ec2:%s:%s:subnet/%s", v.Meta.Region, s.Account, s.ID)),
 		VpcId: some(s.VPC), OwnerId: some(s.Account), State: new("available"), CidrBlock: new(s.CIDR.String()),
-		AvailabilityZone: some(s.Zone), AvailabilityZoneId: new(v.zoneID(s.Zone)), AvailableIpAddressCount: new(int32(network.Free(s))),
+		AvailabilityZone: some(s.Zone), AvailabilityZoneId: new(network.ZoneID(v.View, s.Zone)), AvailableIpAddressCount: new(int32(network.Free(s))),
 		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(false), MapCustomerOwnedIpOnLaunch: new(false),
 		AssignIpv6AddressOnCreation: new(false), EnableDns64: new(false), Ipv6Native: new(false),
 		Ipv6CidrBlockAssociationSet: []model.SubnetIpv6CidrBlockAssociation{},

@@ -10,6 +10,7 @@ import (
 	"skerry/services/api/filter"
 	"skerry/services/api/model"
 	"skerry/services/compute"
+	"skerry/services/network"
 )
 
 type typeRow = row[model.InstanceTypeInfo]
@@ -205,7 +206,7 @@ func (h *Handlers) DescribeInstanceTypeOfferings(ctx context.Context, c *api.Cal
 		}
 	case "availability-zone-id":
 		for _, z := range v.Zones.All() {
-			places = append(places, v.zoneID(z.Zone))
+			places = append(places, network.ZoneID(v.View, z.Zone))
 		}
 	}
 	var rows []offeringRow

@@ -1,0 +1,60 @@
+package specs
+
+import (
+	"fmt"
+	"net/netip"
+
+	"skerry/events"
+	"skerry/services/state"
+)
+
+// compute gathers the guests of a host.
+func (c *collector) compute() {
+	for i := range c.v.InstancesOn(c.host) {
+		if i.State == state.ShuttingDown || c.left(string(i.ID)) {
+			continue // its tombstone speaks
+		}
+		c.instance(i)
+	}
+	c.tombstones(events.SpecInstance)
+}
+
+func (c *collector) instance(i *state.Instance) {
+	userData, err := c.secrets.Open(i.UserData)
+	if err != nil {
+		c.err = fmt.Errorf("specs: %s: user data: %w", i.ID, err)
+		return
+	}
+	known := events.PhaseNone
+	if i.State == state.Running {
+		known = events.PhaseRunning
+	}
+	n := i.N
+	var disks []events.DiskSpec
+	for r := range c.v.VolumesAttached(i.ID) {
+		n = max(n, r.N)
+		if !r.Attachment.Ended {
+			disks = append(disks, c.disk(r))
+		}
+	}
+	c.add(events.SpecInstance, string(i.ID), n, i.Request, events.InstanceSpec{
+		Instance: i.ID, Account: i.Account, Reservation: i.Reservation, LaunchIndex: i.LaunchIndex, Zone: i.Zone, Host: i.Host,
+		Shape: i.Shape, Run: i.State == state.Pending || i.State == state.Running, Generation: i.Generation, Reboots: i.Reboots,
+		Image: i.Image, Kernel: i.KernelFile, Ramdisk: i.RamdiskFile, Root: i.RootFile, Cmdline: i.Cmdline, RootDevice: i.RootDevice,
+		Interfaces: i.Interfaces, Volumes: disks, PublicKey: i.PublicKey, UserData: userData, Known: known,
+	})
+}
+
+func (c *collector) disk(r *state.Volume) events.DiskSpec {
+	known := events.DiskNone
+	if r.Attachment.State == state.Attached {
+		known = events.DiskAttached
+	}
+	var portal netip.AddrPort
+	if n, ok := c.v.Nodes.Get(state.NodeKey(r.Host, "storage")); ok {
+		portal, _ = netip.ParseAddrPort(n.Address) // checked when the node joined
+	}
+	return events.DiskSpec{Volume: r.ID, Attachment: r.Attachment.ID, Epoch: r.Epoch, Device: r.Attachment.Device, Serial: Serial(r.ID),
+		Bytes: bytesOf(r), Portal: portal, Target: target(r.ID), Initiator: initiator(r.Attachment.ID), Secret: c.secret(r.Attachment.ID),
+		WriteThrough: writeThrough(r), Detach: r.Attachment.State == state.Detaching, Known: known}
+}
