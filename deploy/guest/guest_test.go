@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"maps"
 	"net"
 	"net/http"
@@ -277,6 +278,77 @@ func TestWhatIsUnmounted(t *testing.T) {
 	if !isBlock([]byte("add@/x\x00ACTION=add\x00SUBSYSTEM=block\x00SEQNUM=1\x00")) || isBlock([]byte("add@/x\x00SUBSYSTEM=blocks\x00")) {
 		t.Error("which uevent is a block device's")
 	}
+}
+
+func TestHostAsks(t *testing.T) {
+	sys := t.TempDir()
+	real := filepath.Join(sys, "devices/pci0000:00/0000:00:02.0/0000:01:00.0/virtio3/block/vdc")
+	for _, d := range []string{real + "/vdc1", filepath.Join(sys, "dev/block"), filepath.Join(sys, "devices/virtual/block/dm-0/slaves")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(real+"/serial", []byte("vol0123456789abcdef0"), 0o644)
+	for link, to := range map[string]string{"254:32": real, "254:33": real + "/vdc1", "253:0": filepath.Join(sys, "devices/virtual/block/dm-0")} {
+		if err := os.Symlink(to, filepath.Join(sys, "dev/block", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Symlink(real, filepath.Join(sys, "devices/virtual/block/dm-0/slaves/vdc"))
+	info := filepath.Join(sys, "mountinfo")
+	for n, want := range map[string]string{
+		"36 35 254:32 / /my\\040data rw shared:1 - ext4 /dev/xvdb rw\n":        "/my data /dev/vdc",
+		"36 35 254:33 / /part rw - ext4 /dev/vdc1 rw\n":                        "/part /dev/vdc1",
+		"36 35 253:0 / /lv rw - xfs /dev/mapper/a rw\n":                        "/lv /dev/vdc",
+		"36 35 0:5 / /proc rw - proc proc rw\nbroken\n36 35 254:32 / - ext4\n": "",
+	} {
+		os.WriteFile(info, []byte(n), 0o644)
+		out := answerHost([]byte("junk\xff{\"execute\":\"guest-get-fsinfo\"}\n"), func() []fsInfo { return filesystems(info, sys) })
+		var r struct{ Return []fsInfo }
+		if err := json.Unmarshal(out, &r); err != nil || r.Return == nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		got := ""
+		for _, f := range r.Return {
+			got = f.Mountpoint + " " + f.Disk[0].Dev
+			if f.Disk[0].Serial != "vol0123456789abcdef0" || f.Disk[0].PCI != (pciAddress{Bus: 1}) {
+				t.Errorf("%+v", f)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", n, got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		`{"execute":"guest-ping"}`:                                 "{\"return\":{}}\n",
+		`{"execute":"guest-sync","arguments":{"id":7}}`:            "{\"return\":7}\n",
+		`{"execute":"guest-sync-delimited","arguments":{"id":-1}}`: "\xff{\"return\":-1}\n",
+		"": "",
+	} {
+		if got := string(answerHost([]byte(in), nil)); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+	for _, in := range []string{`{"execute":"guest-exec"}`, `{"execute":"guest-sync"}`, `[]`, `{`, `{"execute":1}`} {
+		if got := string(answerHost([]byte(in), nil)); !strings.HasPrefix(got, `{"error":`) {
+			t.Errorf("%s: %q", in, got)
+		}
+	}
+}
+
+func FuzzHostAsks(f *testing.F) {
+	f.Add([]byte(`{"execute":"guest-sync","arguments":{"id":7}}`))
+	f.Add([]byte("\xff{\"execute\":\"guest-get-fsinfo\"}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		out := answerHost(b, func() []fsInfo { return nil })
+		if out == nil {
+			return
+		}
+		var m map[string]json.RawMessage
+		if err := json.Unmarshal(bytes.TrimPrefix(out, []byte{0xff}), &m); err != nil || (m["return"] == nil) == (m["error"] == nil) {
+			t.Fatalf("%q: %v", out, err)
+		}
+	})
 }
 
 func TestListens(t *testing.T) {

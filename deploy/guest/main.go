@@ -86,6 +86,7 @@ func run(ctx context.Context, procs *children) {
 
 	var wg sync.WaitGroup
 	wg.Go(func() { renew(ctx) })
+	wg.Go(func() { serveHost(ctx) })
 	wg.Go(func() {
 		// A client of its own each time: tokens end, and a service that was
 		// away comes back.

@@ -14,7 +14,7 @@ import (
 
 // modules that a guest needs. What they depend on is added, and the order of
 // loading follows from what each says of itself.
-var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "button", "evdev", "virtio_rng"}
+var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "button", "evdev", "virtio_rng", "virtio_console"}
 
 // kernelFiles is what the kernel package gives.
 type kernelFiles struct {

@@ -98,6 +98,7 @@ func (q *qmp) do(command string, args map[string]any) {
 type guest struct {
 	t       *testing.T
 	console string
+	port    string // to the guest's own answers
 	monitor *qmp
 	ended   chan struct{}
 	ssh     *ssh.Client
@@ -108,7 +109,7 @@ func boot(t *testing.T, dir string, img Image, key ssh.Signer, port int) *guest 
 	t.Helper()
 	tmp := t.TempDir()
 	root, monitor := filepath.Join(tmp, "root"), filepath.Join(tmp, "qmp")
-	g := &guest{t: t, console: filepath.Join(tmp, "console"), ended: make(chan struct{})}
+	g := &guest{t: t, console: filepath.Join(tmp, "console"), port: filepath.Join(tmp, "port"), ended: make(chan struct{})}
 	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", filepath.Join(dir, img.Root.Name), root, "2G").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
@@ -124,7 +125,9 @@ func boot(t *testing.T, dir string, img Image, key ssh.Signer, port int) *guest 
 		"-drive", "file=" + root + ",if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0,serial=root",
 		"-drive", "file=" + eph + ",format=raw,if=none,id=d1,cache=unsafe", "-device", "virtio-blk-pci,drive=d1,serial=ephemeral0",
 		"-netdev", fmt.Sprintf("user,id=n0,net=169.254.169.0/24,host=169.254.169.254,dhcpstart=169.254.169.10,hostfwd=tcp:127.0.0.1:%d-:22", port),
-		"-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"}
+		"-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
+		"-device", "virtio-serial-pci", "-chardev", "socket,id=c0,server=on,wait=off,path=" + g.port,
+		"-device", "virtserialport,chardev=c0,name=org.qemu.guest_agent.0"}
 	for i := range 4 {
 		args = append(args, "-device", fmt.Sprintf("pcie-root-port,id=p%d,chassis=%d,slot=%d", i, i+1, i+1))
 	}
@@ -212,6 +215,42 @@ func (g *guest) unplug(serial string, within time.Duration) bool {
 			return false
 		}
 	}
+}
+
+// inUse asks the guest whether anything is mounted from a disk, as a host does
+// before it takes the disk away.
+func (g *guest) inUse(serial string) bool {
+	g.t.Helper()
+	c, err := net.Dial("unix", g.port)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintln(c, `{"execute":"guest-sync","arguments":{"id":11}}`)
+	fmt.Fprintln(c, `{"execute":"guest-get-fsinfo"}`)
+	r := bufio.NewScanner(c)
+	r.Scan()
+	if r.Text() != `{"return":11}` || !r.Scan() {
+		g.t.Fatalf("the guest answers %q: %v", r.Text(), r.Err())
+	}
+	var list struct {
+		Return []struct {
+			Mountpoint string
+			Disk       []struct{ Serial string }
+		}
+	}
+	if err := json.Unmarshal(r.Bytes(), &list); err != nil || len(list.Return) < 2 {
+		g.t.Fatalf("%s: %v", r.Bytes(), err) // / and /mnt are there
+	}
+	for _, f := range list.Return {
+		for _, d := range f.Disk {
+			if d.Serial == serial {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // TestVolumesComeAndGo hot-plugs a volume into a guest, under the name that the
@@ -314,7 +353,13 @@ func TestVolumesComeAndGo(t *testing.T) {
 	g.must("cat /sys/block/vdc/serial", serial)
 	g.must("lsblk -n -o NAME /dev/vdc", "vdc")
 	g.must("sudo -n /sbin/mkfs.ext4 -q /dev/xvdb && sudo -n mkdir /data && sudo -n mount /dev/xvdb /data && sudo -n sh -c 'echo kept > /data/file' && df /data", "/data")
+	if !g.inUse(serial) {
+		t.Error("the guest says that its mounted volume is free")
+	}
 	g.must("sudo -n umount /data && sudo -n blkid /dev/xvdb", "ext4")
+	if g.inUse(serial) {
+		t.Error("the guest says that its volume is in use after umount")
+	}
 	change(func() { spec.Devices = spec.Devices[:2] })
 	if !g.unplug(serial, 10*time.Second) {
 		t.Fatal("the guest does not let go")
