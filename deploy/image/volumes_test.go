@@ -104,8 +104,14 @@ type guest struct {
 	ssh     *ssh.Client
 }
 
-// boot starts an image and logs in.
-func boot(t *testing.T, dir string, img Image, key ssh.Signer, port int) *guest {
+// userNet is QEMU's own network, with the metadata service at its host.
+func userNet(port int) []string {
+	return []string{"-netdev", fmt.Sprintf("user,id=n0,net=169.254.169.0/24,host=169.254.169.254,dhcpstart=169.254.169.10,hostfwd=tcp:127.0.0.1:%d-:22", port),
+		"-device", "virtio-net-pci,netdev=n0"}
+}
+
+// boot starts an image and logs in at the address.
+func boot(t *testing.T, dir string, img Image, key ssh.Signer, network []string, at string) *guest {
 	t.Helper()
 	tmp := t.TempDir()
 	root, monitor := filepath.Join(tmp, "root"), filepath.Join(tmp, "qmp")
@@ -124,10 +130,10 @@ func boot(t *testing.T, dir string, img Image, key ssh.Signer, port int) *guest 
 		"-kernel", filepath.Join(dir, img.Kernel.Name), "-initrd", filepath.Join(dir, img.Ramdisk.Name), "-append", img.Cmdline,
 		"-drive", "file=" + root + ",if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0,serial=root",
 		"-drive", "file=" + eph + ",format=raw,if=none,id=d1,cache=unsafe", "-device", "virtio-blk-pci,drive=d1,serial=ephemeral0",
-		"-netdev", fmt.Sprintf("user,id=n0,net=169.254.169.0/24,host=169.254.169.254,dhcpstart=169.254.169.10,hostfwd=tcp:127.0.0.1:%d-:22", port),
-		"-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci",
+		"-device", "virtio-rng-pci",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=c0,server=on,wait=off,path=" + g.port,
 		"-device", "virtserialport,chardev=c0,name=org.qemu.guest_agent.0"}
+	args = append(args, network...)
 	for i := range 4 {
 		args = append(args, "-device", fmt.Sprintf("pcie-root-port,id=p%d,chassis=%d,slot=%d", i, i+1, i+1))
 	}
@@ -149,7 +155,7 @@ func boot(t *testing.T, dir string, img Image, key ssh.Signer, port int) *guest 
 	g.until("ready", 90*time.Second, func() bool { return strings.Contains(g.said(), "SKERRY-READY") })
 	t.Logf("%s is ready after %.1f s", img.Name, time.Since(begun).Seconds())
 	var err error
-	if g.ssh, err = ssh.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &ssh.ClientConfig{User: "ec2-user", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+	if g.ssh, err = ssh.Dial("tcp", at, &ssh.ClientConfig{User: "ec2-user", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}); err != nil {
 		t.Fatalf("login: %v", err)
 	}
@@ -217,6 +223,60 @@ func (g *guest) unplug(serial string, within time.Duration) bool {
 	}
 }
 
+// stage is what a test with guests needs: the images, and a network namespace of
+// its own for the thread that the test runs on. It skips where that cannot be.
+func stage(t *testing.T) (dir string, list Catalogue, key ssh.Signer) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long: run by make test")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("a network namespace needs root")
+	}
+	for name, p := range map[string]string{"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "/usr/sbin/mke2fs": "e2fsprogs"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("%s is not installed (Debian package %s)", name, p)
+		}
+	}
+	var err error
+	dir, err = filepath.Abs("../../.build/image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "images.json"))
+	if err != nil {
+		t.Skip("the image is not built: go run ./deploy/image")
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Images) < 2 {
+		t.Fatalf("the catalogue has %d images; build it again", len(list.Images))
+	}
+	runtime.LockOSThread() // the thread ends with the test, and the namespace with it
+	ns, err := netns.New()
+	if err != nil {
+		t.Skipf("cannot make a network namespace: %v", err)
+	}
+	t.Cleanup(func() { ns.Close() })
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err = ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, list, key
+}
+
 // inUse asks the guest whether anything is mounted from a disk, as a host does
 // before it takes the disk away.
 func (g *guest) inUse(serial string) bool {
@@ -258,53 +318,7 @@ func (g *guest) inUse(serial string) bool {
 // must be there, and after a press of the power button its file system is clean.
 // The metadata comes from the server that network nodes run.
 func TestVolumesComeAndGo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long: run by make test")
-	}
-	if os.Getuid() != 0 {
-		t.Skip("a network namespace needs root")
-	}
-	for name, p := range map[string]string{"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "/usr/sbin/mke2fs": "e2fsprogs"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%s is not installed (Debian package %s)", name, p)
-		}
-	}
-	dir, err := filepath.Abs("../../.build/image")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "images.json"))
-	if err != nil {
-		t.Skip("the image is not built: go run ./deploy/image")
-	}
-	var list Catalogue
-	if err := json.Unmarshal(b, &list); err != nil {
-		t.Fatal(err)
-	}
-	if len(list.Images) < 2 {
-		t.Fatalf("the catalogue has %d images; build it again", len(list.Images))
-	}
-	runtime.LockOSThread() // the thread ends with the test, and the namespace with it
-	ns, err := netns.New()
-	if err != nil {
-		t.Skipf("cannot make a network namespace: %v", err)
-	}
-	defer ns.Close()
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, list, key := stage(t)
 	var mu sync.Mutex
 	spec := events.MetadataSpec{
 		Instance: "i-0ccccccccccccccc1", KeyName: "mine", PublicKey: string(ssh.MarshalAuthorizedKey(key.PublicKey())),
@@ -341,7 +355,7 @@ func TestVolumesComeAndGo(t *testing.T) {
 	}
 	attached := events.DevicePart{Virtual: "ebs1", Device: "/dev/xvdb", Serial: serial}
 
-	g := boot(t, dir, list.Images[0], key, 2222)
+	g := boot(t, dir, list.Images[0], key, userNet(2222), "127.0.0.1:2222")
 	g.must("hostname", "ip-169-254-169-10\n")
 	g.must("wget -q -O - http://169.254.169.254/latest/meta-data/public-ipv4", "198.18.1.4")
 	g.must("readlink /dev/xvdb", "vdb") // the ephemeral disk has the name until a volume does
@@ -367,7 +381,7 @@ func TestVolumesComeAndGo(t *testing.T) {
 	g.until("the name to go back", 10*time.Second, func() bool { return g.run("readlink /dev/xvdb") == "vdb\n" })
 
 	// To the other image. The service hears of it later than the guest.
-	h := boot(t, dir, list.Images[1], key, 2223)
+	h := boot(t, dir, list.Images[1], key, userNet(2223), "127.0.0.1:2223")
 	h.must("cat /etc/os-release", "Skerry Linux 2")
 	attached.Device = "/dev/sdf"
 	h.plug(volume, serial)
