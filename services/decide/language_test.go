@@ -145,7 +145,8 @@ func find(v reflect.Value, key string) (reflect.Value, error) {
 }
 
 // set reads a value: lists by commas, tags as key:value (the last colon
-// counts), placements as instance@host, nodes as host/kind. x*300 is 300 times
+// counts), placements as instance@host, nodes as host/kind, rules as
+// protocol@from..to@peer. x*300 is 300 times
 // x, "50 keys" is key1 to key50.
 func set(f reflect.Value, s string) error {
 	if f.Kind() == reflect.Pointer {
@@ -182,6 +183,35 @@ func set(f reflect.Value, s string) error {
 	case events.NodeKey:
 		h, k, _ := strings.Cut(s, "/")
 		f.Set(reflect.ValueOf(events.NodeKey{Host: events.HostID(h), Kind: k}))
+		return nil
+	case events.Rule:
+		// protocol@from..to@peer
+		w := strings.Split(s, "@")
+		if len(w) != 3 {
+			return fmt.Errorf("%q is not protocol@from..to@peer", s)
+		}
+		r := events.Rule{Protocol: w[0]}
+		if strings.HasPrefix(w[2], "sg-") {
+			r.Group = events.GroupID(w[2])
+		} else if w[2] != "" {
+			p, err := netip.ParsePrefix(w[2])
+			if err != nil {
+				return err
+			}
+			r.CIDR = p
+		}
+		if _, err := fmt.Sscanf(w[1], "%d..%d", &r.From, &r.To); err != nil {
+			return err
+		}
+		f.Set(reflect.ValueOf(r))
+		return nil
+	case netip.Prefix:
+		p, err := netip.ParsePrefix(s)
+		f.Set(reflect.ValueOf(p))
+		return err
+	case events.VolumePlacement:
+		i, h, _ := strings.Cut(s, "@")
+		f.Set(reflect.ValueOf(events.VolumePlacement{Volume: events.VolumeID(i), Host: events.HostID(h)}))
 		return nil
 	case events.Placement:
 		i, h, _ := strings.Cut(s, "@")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,7 +23,9 @@ import (
 // Scenarios read like the rules an operator would state. State carries over
 // from one step to the next inside a file.
 //
-//	region zones=3 hosts=2 …   form a region, join its hosts, make the accounts alice and bob
+//	region zones=3 hosts=2 …   form a region, join its hosts, make the accounts alice and bob;
+//	                           public=26 is a block of addresses of that size, gateways=1
+//	                           and stores=1 are such nodes in each zone
 //	when                       one command a line: [@account] Command key=value …
 //	----                       the events, or the fault
 //	clock 1h                   let time pass; nothing happens by itself
@@ -128,8 +131,10 @@ func said(lines []string) string {
 // form makes a region to tell stories in.
 func (r *region) form(d *datadriven.TestData) string {
 	zones, hosts, vcpus, memory, disk := 3, 2, 16, 16384, 2000
+	public, gateways, stores := 0, 0, 0
 	for _, a := range d.CmdArgs {
-		into := map[string]*int{"zones": &zones, "hosts": &hosts, "vcpus": &vcpus, "memory": &memory, "disk": &disk}[a.Key]
+		into := map[string]*int{"zones": &zones, "hosts": &hosts, "vcpus": &vcpus, "memory": &memory, "disk": &disk,
+			"public": &public, "gateways": &gateways, "stores": &stores}[a.Key]
 		if into == nil {
 			d.Fatalf(r.t, "region has no %s", a.Key)
 		}
@@ -149,8 +154,18 @@ func (r *region) form(d *datadriven.TestData) string {
 	for i := range zones {
 		f.Zones = append(f.Zones, events.Zone("isle-1"+string(rune('a'+i))))
 	}
+	if public > 0 {
+		f.Public = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("198.18.0.0"), public)}
+	}
 	r.must(events.Stamp{}, f)
 	for _, z := range f.Zones {
+		for i := range gateways {
+			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-gw%d", z, i+1)), Kind: "gateway", Zone: z, Boot: "boot-1"})
+		}
+		for i := range stores {
+			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i+1)), Kind: "storage", Zone: z, Boot: "boot-1",
+				Capacity: events.Capacity{DiskGiB: 100}})
+		}
 		for i := range hosts {
 			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i+1)), Kind: "compute", Zone: z, Boot: "boot-1",
 				Capacity: events.Capacity{VCPUs: vcpus, MemoryMiB: memory, DiskGiB: disk}})
@@ -330,6 +345,32 @@ func (r *region) show(what string) []string {
 				note = "impaired"
 			}
 			add("%s: %d instances %s", z.Zone, count[z.Zone], note)
+		}
+	case "groups":
+		for _, g := range v.Groups.All() {
+			add("%s %s %q", g.ID, g.Name, g.Description)
+			for _, r := range g.Rules {
+				dir, peer := "in ", string(r.Group)
+				if r.Egress {
+					dir = "out"
+				}
+				if peer == "" {
+					peer = r.CIDR.String()
+				}
+				add("  %s %s %s %d..%d %s", r.ID, dir, r.Protocol, r.From, r.To, peer)
+			}
+		}
+	case "addresses":
+		for _, a := range v.Addresses.All() {
+			add("%s %s allocation=%s association=%s %s %s %s", a.Address, a.Account, a.Allocation, a.Association, a.Interface, a.Instance, strings.TrimPrefix(a.Private.String(), "invalid IP"))
+		}
+	case "gateways":
+		for _, g := range v.Gateways.All() {
+			add("%s %s epoch=%d", g.Zone, g.Host, g.Epoch)
+		}
+	case "volumes":
+		for _, r := range v.Volumes.All() {
+			add("%s %s %s %d GiB %s host=%s epoch=%d confirmed=%d %s", r.ID, r.Zone, r.State, r.SizeGiB, r.Type, r.Host, r.Epoch, r.Confirmed, r.Detail)
 		}
 	case "tombstones":
 		for _, t := range v.Tombstones.All() {

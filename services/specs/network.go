@@ -279,7 +279,7 @@ func (c *collector) metadata(i *state.Instance) {
 	}
 	s.Devices = []events.DevicePart{{Virtual: "ami", Device: short(i.RootDevice)}}
 	for k := range i.Shape.EphemeralGiB {
-		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ephemeral" + string(rune('0'+k)), Device: short(storage.EphemeralDevice(k))})
+		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ephemeral" + string(rune('0'+k)), Device: short(storage.EphemeralDevice(i.Shape.Type, k))})
 	}
 	s.Devices = append(s.Devices, events.DevicePart{Virtual: "root", Device: i.RootDevice})
 	volume := 0

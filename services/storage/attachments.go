@@ -54,7 +54,7 @@ func AttachVolume(v *state.View, s events.Stamp, c events.AttachVolume) ([]event
 		return nil, inUse(c.Device)
 	}
 	for n := range i.Shape.EphemeralGiB {
-		if SameDevice(EphemeralDevice(n), c.Device) {
+		if SameDevice(EphemeralDevice(i.Shape.Type, n), c.Device) {
 			return nil, inUse(c.Device)
 		}
 	}
@@ -69,9 +69,15 @@ func inUse(device string) error {
 	return events.Faultf("InvalidParameterValue", "Invalid value '%s' for unixDevice. Attachment point %s is already in use", device, device)
 }
 
-// EphemeralDevice is the name under which the n-th instance-store disk is known:
-// sdb for the first of a type ("Block device mappings").
-func EphemeralDevice(n int) string { return "/dev/sd" + string(rune('b'+n)) }
+// EphemeralDevice is the name under which the n-th instance-store disk of a type
+// is known ("Add instance store volumes": sda2 for m1.small, sdb and on for
+// others).
+func EphemeralDevice(typ string, n int) string {
+	if typ == "m1.small" {
+		return "/dev/sda2"
+	}
+	return "/dev/sd" + string(rune('b'+n))
+}
 
 var deviceForm = regexp.MustCompile(`^(?:/dev/)?(?:sd|xvd)(.*)$`)
 
