@@ -126,6 +126,8 @@ func TestGuestOfANode(t *testing.T) {
 		"hostname":                                                 "ip-172-31-16-4\n",
 		"cat /etc/resolv.conf":                                     "search isle-1.compute.internal\nnameserver 172.31.0.2\n",
 		"/sbin/ip -4 -o addr show eth0":                            "172.31.16.4/20",
+		"ifconfig eth0":                                            "inet 172.31.16.4",
+		"sudo -n dmesg >/dev/null && df / /mnt":                    "/mnt",
 		"/sbin/ip route":                                           "default via 172.31.16.1",
 		"ping -c 1 -w 5 ip-172-31-16-1":                            "1 received",
 		"ping -c 1 -w 5 ec2-198-18-1-5." + public:                  "(172.31.16.1)",

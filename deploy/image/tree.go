@@ -260,7 +260,16 @@ func (t *tree) furnish(ctx context.Context, tmp string) error {
 	}
 	t.write("usr/sbin/shutdown", 0o755, "#!/bin/sh\ncase \" $* \" in *\" -r \"*) exec kill -TERM 1;; *) exec kill -USR2 1;; esac\n")
 	delete(t.files, "usr/bin/shutdown")
-	return t.prune()
+	if err := t.prune(); err != nil {
+		return err
+	}
+	// A command over ssh has no profile, and a path without sbin.
+	for _, p := range t.paths() {
+		if dir, name := path.Split(p); dir == "usr/sbin/" && t.files["usr/bin/"+name] == nil {
+			t.symlink("usr/bin/"+name, "../sbin/"+name)
+		}
+	}
+	return nil
 }
 
 // configuration is what Debian's installation would write.
