@@ -75,6 +75,7 @@ type (
 		VNI      uint32
 		Host     [4]byte
 		Announce uint32
+		None     uint32
 		MAC      [6]byte
 		Zero     uint16
 		Epoch    uint64

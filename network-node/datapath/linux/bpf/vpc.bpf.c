@@ -67,7 +67,7 @@ struct rules_key { u32 group, direction; };
 struct rule { struct addr net; u32 group; u16 from, to; u8 bits, proto, flags, zero; };
 struct rules { u32 count, zero; struct rule rule[RULES]; };
 struct host_key { u32 vni, host; };
-struct public { struct addr private; u32 vni, host, announce; u8 mac[6]; u16 zero; u64 epoch; char interface[24]; };
+struct public { struct addr private; u32 vni, host, announce, none; u8 mac[6]; u16 zero; u64 epoch; char interface[24]; };
 struct outside { u32 public, host; u8 mac[6]; u16 zero; };
 struct flow_key { struct addr local, peer; u16 lport, pport; u8 proto, fragment; u16 zero; };
 struct flow_state { u64 seen; u32 bits, zero; };
