@@ -453,7 +453,7 @@ func (d *Datapath) putPort(s events.PortSpec) error {
 			return err
 		}
 	}
-	if tap.Type() != "tuntap" && tap.Type() != "tun" {
+	if t := tap.Type(); t != "tuntap" && t != "veth" { // a veth: the guest is a namespace
 		return fmt.Errorf("%s is a device of type %s", s.Tap, tap.Type())
 	}
 	index := tap.Attrs().Index
