@@ -28,7 +28,7 @@ var doors = map[string][]string{
 	"internal/reconcile": {},
 	"internal/node":      {"events", "events/bus", "internal/reconcile"},
 	"internal/idle":      {"events", "internal/config", "internal/node"},
-	"internal/preamble":  {}, // how a relay opens to a storage node
+	"internal/preamble":  {"events"}, // how a relay opens to a storage node
 
 	// Deciding: pure, over state and nothing else.
 	"services/state":   {"events"},

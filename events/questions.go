@@ -72,12 +72,30 @@ type Want struct {
 	Objects []Object `json:"objects"`
 }
 
-// Scheduling is what the scheduler needs: hosts with what is free on them, and
-// the instances that wait.
+// Scheduling is what the scheduler needs: hosts and storage nodes with what is
+// free on them, and the instances and volumes that wait.
 type Scheduling struct {
-	N        uint64     `json:"n"`
-	Hosts    []HostFree `json:"hosts"`
-	Unplaced []Waiting  `json:"unplaced"`
+	N        uint64          `json:"n"`
+	Hosts    []HostFree      `json:"hosts"`
+	Unplaced []Waiting       `json:"unplaced"`
+	Stores   []StoreFree     `json:"stores"`
+	Volumes  []WaitingVolume `json:"volumes"`
+}
+
+// StoreFree is a storage node; Closed says why it takes nothing.
+type StoreFree struct {
+	Host        HostID `json:"host"`
+	Zone        Zone   `json:"zone"`
+	FreeGiB     int    `json:"freeGiB"`
+	CapacityGiB int    `json:"capacityGiB"`
+	Closed      string `json:"closed,omitempty"`
+}
+
+// WaitingVolume is a volume without a storage node.
+type WaitingVolume struct {
+	Volume  VolumeID `json:"volume"`
+	Zone    Zone     `json:"zone"`
+	SizeGiB int      `json:"sizeGiB"`
 }
 
 // HostFree is a host; Closed says why it takes nothing.

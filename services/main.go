@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,13 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		} else {
 			busOptions.Peers = append(busOptions.Peers, v.Route)
 		}
+	}
+	for _, b := range c.Services.Public {
+		block, err := netip.ParsePrefix(b)
+		if err != nil {
+			return fmt.Errorf("services.public: %w", err)
+		}
+		form.Public = append(form.Public, block)
 	}
 	if c.Services.Images != "" {
 		if form.Images, err = images.Read(c.Services.Images); err != nil {

@@ -144,8 +144,8 @@ func (c *drainCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		if h.Index == 0 {
-			return fmt.Errorf("%s is a control plane and holds no instances", c.Host)
+		if h.Index == 0 || h.Gateway() {
+			return fmt.Errorf("%s is a control plane or a gateway and holds no instances", c.Host)
 		}
 		if _, err := op.Command(ctx, events.DrainHost{Host: events.HostID(c.Host), Resume: c.Resume}); err != nil {
 			return err

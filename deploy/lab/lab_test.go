@@ -39,7 +39,7 @@ func made(t *testing.T, azs, hosts int, hypervisor string) *Region {
 func TestConfigs(t *testing.T) {
 	for _, hypervisor := range []string{QEMU, Memory} {
 		r := made(t, 3, 2, hypervisor)
-		if n := len(r.Programs()); n != 3*2+6*3 {
+		if n := len(r.Programs()); n != 3*3+6*3 {
 			t.Errorf("%d programs", n)
 		}
 		seen := map[string]string{}
@@ -217,7 +217,7 @@ func FuzzRegion(f *testing.F) {
 			return
 		}
 		// What is accepted can be laid out.
-		if len(r.Programs()) != r.AZs*(2+3*r.Hosts) || bytes.ContainsAny([]byte(r.Name), "/. ") {
+		if len(r.Programs()) != r.AZs*(3+3*r.Hosts) || bytes.ContainsAny([]byte(r.Name), "/. ") {
 			t.Errorf("%+v", r)
 		}
 	})

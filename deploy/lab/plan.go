@@ -15,11 +15,15 @@ const (
 	BusPort   = 4222
 	RoutePort = 6222
 	RaftPort  = 7000
+	BlockPort = 3260 // of storage nodes
 )
+
+// gatewayIndex is the index of a zone's gateway, beyond those of its hosts.
+const gatewayIndex = 99
 
 // Host is one machine of the region: a control plane, or a host with nodes.
 type Host struct {
-	Name  string     // isle-1a-cp, isle-1a-1
+	Name  string     // isle-1a-cp, isle-1a-gw, isle-1a-1
 	AZ    string     // isle-1a
 	Zone  int        // 1 for the first zone
 	Index int        // 0 for the control plane
@@ -45,11 +49,13 @@ var Binaries = map[string]string{
 	config.Scheduler: "skerry-scheduler",
 	config.Compute:   "skerry-compute-node",
 	config.Network:   "skerry-network-node",
+	config.Gateway:   "skerry-network-node",
 	config.Storage:   "skerry-storage-node",
 }
 
 var (
 	controlKinds = []string{config.Services, config.Scheduler}
+	gatewayKinds = []string{config.Gateway}
 	hostKinds    = []string{config.Network, config.Storage, config.Compute}
 )
 
@@ -62,11 +68,12 @@ func (r *Region) Zones() []string {
 	return zs
 }
 
-// Plan lists all hosts: control planes first, then each zone's hosts.
+// Plan lists all hosts: control planes first, then each zone's gateway and hosts.
 func (r *Region) Plan() []Host {
 	var cps, rest []Host
 	for i, az := range r.Zones() {
 		cps = append(cps, r.host(az, i+1, 0, "cp", controlKinds))
+		rest = append(rest, r.host(az, i+1, gatewayIndex, "gw", gatewayKinds))
 		for n := 1; n <= r.Hosts; n++ {
 			rest = append(rest, r.host(az, i+1, n, fmt.Sprint(n), hostKinds))
 		}
@@ -81,6 +88,8 @@ func (r *Region) host(az string, zone, index int, suffix string, kinds []string)
 		h.Addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case index == 0:
 		h.Addr = netip.AddrFrom4([4]byte{10, 77, byte(zone), 2})
+	case index == gatewayIndex:
+		h.Addr = netip.AddrFrom4([4]byte{10, 77, byte(zone), 3})
 	default:
 		h.Addr = netip.AddrFrom4([4]byte{10, 77, byte(zone), byte(10 + index)})
 	}
@@ -116,6 +125,25 @@ func (r *Region) API(h Host) string { return r.port(h, "api", APIPort) }
 
 // Bus is the host:port of a control plane's bus server.
 func (r *Region) Bus(h Host) string { return r.port(h, "bus", BusPort) }
+
+// Gateway says whether the host is its zone's gateway.
+func (h Host) Gateway() bool { return h.Index == gatewayIndex }
+
+// Outside is the wire outside of the region: the block that public addresses are
+// from, as an address of the machine itself, which is the router there.
+func (r *Region) Outside() netip.Prefix { return r.outside(1) }
+
+// OutsideOf is the address of a zone's gateway outside.
+func (r *Region) OutsideOf(zone int) netip.Prefix { return r.outside(1 + zone) }
+
+func (r *Region) outside(n int) netip.Prefix {
+	if !r.Public.IsValid() {
+		return netip.Prefix{}
+	}
+	a := r.Public.Masked().Addr().As4()
+	a[3] += byte(n)
+	return netip.PrefixFrom(netip.AddrFrom4(a), r.Public.Bits())
+}
 
 // FindHost answers the host of that name, or an error that lists the names.
 func (r *Region) FindHost(name string) (Host, error) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+
+	"skerry/internal/config"
 )
 
 // Loopback ports are taken below the range that the kernel hands out to
@@ -48,6 +50,11 @@ func (r *Region) choosePorts() error {
 	fmt.Sscanf(r.Tag(), "%x", &seed)
 	from := firstPort + seed%(lastPort-firstPort-1000)
 	for _, h := range r.Plan() {
+		if slices.Contains(h.Kinds, config.Storage) {
+			if err := choose(h.Name+"/block", from); err != nil {
+				return err
+			}
+		}
 		if !slices.Equal(h.Kinds, controlKinds) {
 			continue
 		}

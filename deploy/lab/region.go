@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,6 +43,7 @@ type Region struct {
 	Accel      string         `json:"accel,omitempty"` // of guests, as the last up found it: kvm or tcg
 	Images     string         `json:"images"`          // directory of images.json and the image files
 	Capacity   Capacity       `json:"capacity"`        // of each host
+	Public     netip.Prefix   `json:"public,omitzero"` // block of public addresses, a part of 198.18.0.0/15
 	Ports      map[string]int `json:"ports"`           // loopback ports: api, bus, and <host>/<use> with Memory
 	Formed     bool           `json:"formed"`          // the voters have met: none may form a group of its own again
 	Created    time.Time      `json:"created"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"skerry/deploy/lab/wire"
 	"skerry/internal/config"
 )
 
@@ -17,6 +18,9 @@ func (r *Region) Write() error {
 		return fmt.Errorf("lab: %w", err)
 	}
 	if err := r.choosePorts(); err != nil {
+		return err
+	}
+	if err := r.choosePublic(); err != nil {
 		return err
 	}
 	if r.Hypervisor == Memory && !HasImages(r.Images) {
@@ -104,6 +108,9 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 			RegionKey: r.Path("ca", "region.key"), Voters: voters, Users: users,
 			Bootstrap: !r.Formed, Images: r.Images,
 		}
+		if r.Public.IsValid() {
+			c.Services.Public = []string{r.Public.String()}
+		}
 	case config.Compute:
 		c.Compute = &config.ComputeConfig{Hypervisor: r.Hypervisor,
 			VCPUs: r.Capacity.VCPUs, MemoryMiB: r.Capacity.MemoryMiB, DiskGiB: r.Capacity.DiskGiB,
@@ -112,13 +119,17 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 			// All hosts are this machine: it is probed once, not by each of them.
 			c.Compute.Accel, c.Compute.Cache = r.Accel, r.Path("cache")
 		}
-	case config.Network:
-		c.Network = &config.NetworkConfig{Datapath: "memory"}
-		if qemu {
-			c.Network.Datapath = "linux"
+	case config.Network, config.Gateway:
+		c.Network = &config.NetworkConfig{Datapath: "memory", Address: h.Addr.String()}
+		if !qemu {
+			break
+		}
+		c.Network.Datapath, c.Network.Fabric = "linux", wire.Inside
+		if p.Kind == config.Gateway && r.Public.IsValid() {
+			c.Network.Uplink, c.Network.UplinkAddress, c.Network.NextHop = wire.Outside, r.OutsideOf(h.Zone).String(), r.Outside().Addr().String()
 		}
 	case config.Storage:
-		c.Storage = &config.StorageConfig{Engine: "memory", DiskGiB: r.Capacity.DiskGiB}
+		c.Storage = &config.StorageConfig{Engine: "memory", DiskGiB: r.Capacity.DiskGiB, Listen: r.port(h, "block", BlockPort)}
 		if qemu {
 			c.Storage.Engine = "file"
 		}

@@ -1,4 +1,4 @@
-// Package propose keeps asking the leader which instances wait for a host and
+// Package propose keeps asking the leader which instances and volumes wait for a host and
 // answers with proposals. It holds nothing between two passes: what it says is
 // always about the state it was told, and the region re-checks all of it.
 package propose
@@ -59,7 +59,7 @@ func (s *Scheduler) follow(ctx context.Context, loop *reconcile.Loop) error {
 	loop.Poke()
 	return s.Bus.Follow(ctx, bus.Cursor{N: status.N}, func(r events.Record) error {
 		switch r.Event.(type) {
-		case events.InstanceRequested, events.NodeLost, events.NodeReturned, events.NodeJoined, events.HostDrained, events.HostResumed:
+		case events.InstanceRequested, events.NodeLost, events.NodeReturned, events.NodeJoined, events.HostDrained, events.HostResumed, events.VolumeRequested:
 			loop.Poke()
 		}
 		return nil
@@ -75,6 +75,9 @@ func (s *Scheduler) pass(ctx context.Context) error {
 		err := s.Bus.AskLeader(ask, "scheduling", struct{}{}, &now)
 		cancel()
 		if err != nil {
+			return err
+		}
+		if err := s.volumes(ctx, now); err != nil {
 			return err
 		}
 		if len(now.Unplaced) == 0 {
@@ -102,4 +105,31 @@ func (s *Scheduler) pass(ctx context.Context) error {
 			return fmt.Errorf("none of %d placements was still true", len(proposal.Placements))
 		}
 	}
+}
+
+// volumes places the volumes that wait and fit somewhere. Those that fit nowhere
+// wait: a storage node may come back.
+func (s *Scheduler) volumes(ctx context.Context, now events.Scheduling) error {
+	stores := place.Stores(now.Stores)
+	var proposal events.PlaceVolumes
+	for _, w := range now.Volumes[:min(batch, len(now.Volumes))] {
+		if p := stores.Place(now.N, w); p.Host != "" {
+			proposal.Placements = append(proposal.Placements, p)
+		}
+	}
+	if len(proposal.Placements) == 0 {
+		return nil
+	}
+	ask, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	reply, err := s.Bus.Command(ask, bus.NewStamp("scheduler"), proposal)
+	if err != nil {
+		return err
+	}
+	for _, r := range reply.Events {
+		if p, ok := r.Event.(events.VolumePlaced); ok {
+			s.Log.Info("placed", "id", p.Volume, "host", p.Host, "index", r.N)
+		}
+	}
+	return nil
 }

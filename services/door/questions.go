@@ -7,6 +7,7 @@ import (
 
 	"skerry/events"
 	"skerry/events/bus"
+	"skerry/services/state"
 )
 
 func (d *Door) self(q events.VoterQuery) events.VoterStatus {
@@ -159,6 +160,25 @@ func (d *Door) scheduling() events.Scheduling {
 		}
 		row.Free, _ = v.Free(h)
 		out.Hosts = append(out.Hosts, row)
+	}
+	for _, st := range v.Stores.All() {
+		row := events.StoreFree{Host: st.Host, Zone: st.Zone}
+		if n, ok := v.Nodes.Get(state.NodeKey(st.Host, "storage")); ok {
+			row.CapacityGiB = n.Capacity.DiskGiB
+			if n.Lost {
+				row.Closed = "lost since " + n.Since.UTC().Format(time.RFC3339)
+			}
+		}
+		row.FreeGiB, _ = v.FreeGiB(st)
+		out.Stores = append(out.Stores, row)
+	}
+	for _, z := range v.Zones.All() {
+		for r := range v.VolumesWaiting(z.Zone) {
+			if len(out.Volumes) == maxUnplaced {
+				break
+			}
+			out.Volumes = append(out.Volumes, events.WaitingVolume{Volume: r.ID, Zone: r.Zone, SizeGiB: r.SizeGiB})
+		}
 	}
 	for _, z := range v.Zones.All() {
 		for i := range v.Unplaced(z.Zone) {

@@ -3,6 +3,7 @@ package specs
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"skerry/events"
@@ -279,7 +280,7 @@ func (c *collector) metadata(i *state.Instance) {
 	}
 	s.Devices = []events.DevicePart{{Virtual: "ami", Device: short(i.RootDevice)}}
 	for k := range i.Shape.EphemeralGiB {
-		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ephemeral" + string(rune('0'+k)), Device: short(storage.EphemeralDevice(i.Shape.Type, k))})
+		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ephemeral" + strconv.Itoa(k), Device: short(storage.EphemeralDevice(i.Shape.Type, k))})
 	}
 	s.Devices = append(s.Devices, events.DevicePart{Virtual: "root", Device: i.RootDevice})
 	volume := 0
@@ -289,7 +290,7 @@ func (c *collector) metadata(i *state.Instance) {
 			continue
 		}
 		volume++
-		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ebs" + string(rune('0'+volume)), Device: short(r.Attachment.Device), Serial: Serial(r.ID)})
+		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ebs" + strconv.Itoa(volume), Device: short(r.Attachment.Device), Serial: Serial(r.ID)})
 	}
 	for _, f := range i.Interfaces {
 		row, ok := c.v.Interfaces.Get(string(f.ID))

@@ -91,9 +91,9 @@ func New(r *lab.Region, bin string, log *slog.Logger) *Supervisor {
 
 // Wire is the network of a region with namespaces.
 func Wire(r *lab.Region) *wire.Wire {
-	w := &wire.Wire{Tag: r.Tag(), Zones: r.AZs}
+	w := &wire.Wire{Tag: r.Tag(), Zones: r.AZs, Outside: r.Outside()}
 	for _, h := range r.Plan() {
-		w.Hosts = append(w.Hosts, wire.Host{Name: h.Name, Namespace: r.Namespace(h.Name), Zone: h.Zone, Index: h.Index, Addr: h.Addr})
+		w.Hosts = append(w.Hosts, wire.Host{Name: h.Name, Namespace: r.Namespace(h.Name), Zone: h.Zone, Index: h.Index, Addr: h.Addr, Outside: h.Gateway()})
 	}
 	return w
 }

@@ -15,6 +15,19 @@ import (
 // MTU of the wire leaves a guest's 9001 bytes room for VXLAN and IPv6.
 const MTU = 9216
 
+// Inside and Outside are the links of a host: to the other hosts of the region,
+// and of a gateway to where public addresses are.
+const (
+	Inside  = "eth0"
+	Outside = "out"
+)
+
+const (
+	outsideBridge = "outside"
+	machinePort   = "machine"
+	outsideMTU    = 9001 // what a guest can take
+)
+
 // cutPriority is the first priority of the rules that cut zones apart. It lies
 // before the rule of the main table.
 const cutPriority = 1000
@@ -26,6 +39,7 @@ type Host struct {
 	Zone      int        // 1 for the first
 	Index     int        // unique in the zone
 	Addr      netip.Addr // in 10.77.<zone>.0/24
+	Outside   bool       // has a port outside as well
 }
 
 // Wire is the network of one region.
@@ -33,6 +47,10 @@ type Wire struct {
 	Tag   string // 8 hex digits that name the region on this machine
 	Zones int
 	Hosts []Host
+
+	// Outside is the machine's own address on the wire outside, where public
+	// addresses are; not valid means that there is none.
+	Outside netip.Prefix
 }
 
 // Cuts are the faults in force. Hosts are named; Pairs are directions: packets
@@ -46,6 +64,13 @@ type Cuts struct {
 func (w *Wire) Namespace() string { return "sk" + w.Tag + "-wire" }
 
 func (w *Wire) port(h Host) string { return fmt.Sprintf("sk%s.%d.%d", w.Tag[:4], h.Zone, h.Index) }
+
+// outsidePort is the far end of a gateway's port outside.
+func (w *Wire) outsidePort(h Host) string { return fmt.Sprintf("sk%s.%d.out", w.Tag[:4], h.Zone) }
+
+// OutsideLink is the machine's own end of the wire outside, in the namespace of
+// the caller: the only link of a region there.
+func (w *Wire) OutsideLink() string { return "sk" + w.Tag + "-out" }
 
 func bridge(zone int) string { return fmt.Sprintf("zone%d", zone) }
 
@@ -76,7 +101,7 @@ func (w *Wire) Ensure() error {
 			return err
 		}
 		for z := 1; z <= w.Zones; z++ {
-			if err := ensureBridge(z); err != nil {
+			if err := ensureBridge(bridge(z), &net.IPNet{IP: gateway(z), Mask: net.CIDRMask(24, 32)}); err != nil {
 				return err
 			}
 		}
@@ -95,11 +120,15 @@ func (w *Wire) Ensure() error {
 			return fmt.Errorf("wire: host %s: %w", h.Name, err)
 		}
 	}
+	if w.Outside.IsValid() {
+		if err := w.ensureOutside(); err != nil {
+			return fmt.Errorf("wire: outside: %w", err)
+		}
+	}
 	return nil
 }
 
-func ensureBridge(zone int) error {
-	name := bridge(zone)
+func ensureBridge(name string, ip *net.IPNet) error {
 	if _, err := netlink.LinkByName(name); err != nil {
 		if !missing(err) {
 			return err
@@ -109,17 +138,29 @@ func ensureBridge(zone int) error {
 			return fmt.Errorf("add bridge %s: %w", name, err)
 		}
 	}
-	if err := address(name, &net.IPNet{IP: gateway(zone), Mask: net.CIDRMask(24, 32)}); err != nil {
-		return err
+	if ip != nil {
+		if err := address(name, ip); err != nil {
+			return err
+		}
 	}
 	return up(name)
 }
 
 // ensurePort runs in the wire's namespace. Both ends are made where they
-// belong, so no link ever appears in the machine's own namespace. The port of a
-// fresh namespace leads nowhere yet, whatever its name still stands for.
+// belong, so no link of a host ever appears in the machine's own namespace. The
+// port of a fresh namespace leads nowhere yet, whatever its name still stands for.
 func (w *Wire) ensurePort(h Host, fresh bool) error {
-	name := w.port(h)
+	if err := ensureVeth(w.port(h), bridge(h.Zone), h.Namespace, Inside, fresh); err != nil || !h.Outside || !w.Outside.IsValid() {
+		return err
+	}
+	if err := ensureBridge(outsideBridge, nil); err != nil {
+		return err
+	}
+	return ensureVeth(w.outsidePort(h), outsideBridge, h.Namespace, Outside, fresh)
+}
+
+// ensureVeth plugs a namespace into a bridge.
+func ensureVeth(name, bridge, namespace, peer string, fresh bool) error {
 	old, err := netlink.LinkByName(name)
 	switch {
 	case err == nil && !fresh:
@@ -131,21 +172,59 @@ func (w *Wire) ensurePort(h Host, fresh bool) error {
 	case !missing(err):
 		return err
 	}
-	ns, err := netns.GetFromName(h.Namespace)
+	ns, err := netns.GetFromName(namespace)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
-	br, err := netlink.LinkByName(bridge(h.Zone))
+	br, err := netlink.LinkByName(bridge)
 	if err != nil {
 		return err
 	}
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, MTU: MTU, MasterIndex: br.Attrs().Index},
-		PeerName:  "eth0", PeerMTU: MTU, PeerNamespace: netlink.NsFd(ns),
+		PeerName:  peer, PeerMTU: MTU, PeerNamespace: netlink.NsFd(ns),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("add link %s: %w", name, err)
+	}
+	return up(name)
+}
+
+// ensureOutside plugs the machine itself into the wire outside. The link goes
+// when the wire's namespace does.
+func (w *Wire) ensureOutside() error {
+	name := w.OutsideLink()
+	if _, err := netlink.LinkByName(name); missing(err) {
+		home, err := netns.Get()
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		err = Do(w.Namespace(), func() error {
+			br, err := netlink.LinkByName(outsideBridge)
+			if err != nil {
+				return err
+			}
+			if stale, err := netlink.LinkByName(machinePort); err == nil {
+				if err := netlink.LinkDel(stale); err != nil {
+					return err
+				}
+			}
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: machinePort, MTU: MTU, MasterIndex: br.Attrs().Index},
+				PeerName: name, PeerMTU: outsideMTU, PeerNamespace: netlink.NsFd(home)}); err != nil {
+				return err
+			}
+			return up(machinePort)
+		})
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if err := address(name, &net.IPNet{IP: w.Outside.Addr().AsSlice(), Mask: net.CIDRMask(w.Outside.Bits(), 32)}); err != nil {
+		return err
 	}
 	return up(name)
 }
@@ -154,13 +233,13 @@ func ensureHost(h Host) error {
 	if err := up("lo"); err != nil {
 		return err
 	}
-	if err := address("eth0", &net.IPNet{IP: h.Addr.AsSlice(), Mask: net.CIDRMask(24, 32)}); err != nil {
+	if err := address(Inside, &net.IPNet{IP: h.Addr.AsSlice(), Mask: net.CIDRMask(24, 32)}); err != nil {
 		return err
 	}
-	if err := up("eth0"); err != nil {
+	if err := up(Inside); err != nil {
 		return err
 	}
-	link, err := netlink.LinkByName("eth0")
+	link, err := netlink.LinkByName(Inside)
 	if err != nil {
 		return err
 	}
@@ -204,6 +283,11 @@ func (w *Wire) Cut(c Cuts) error {
 			}
 			if err := set(link); err != nil {
 				return fmt.Errorf("port of %s: %w", h.Name, err)
+			}
+			if out, err := netlink.LinkByName(w.outsidePort(h)); err == nil && h.Outside {
+				if err := set(out); err != nil {
+					return fmt.Errorf("outside port of %s: %w", h.Name, err)
+				}
 			}
 		}
 		return cutPairs(w.Zones, c.Pairs)
@@ -260,7 +344,9 @@ func (w *Wire) Strays() ([]string, error) {
 	}
 	for _, h := range w.Hosts {
 		known[w.port(h)] = true
+		known[w.outsidePort(h)] = true
 	}
+	known[outsideBridge], known[machinePort] = true, true
 	var out []string
 	err := Do(w.Namespace(), func() error {
 		links, err := netlink.LinkList()
