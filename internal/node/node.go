@@ -94,6 +94,9 @@ func New(o Options) *Node {
 // SetKeeper gives the node its keeper.
 func (n *Node) SetKeeper(k Keeper) { n.keep = k }
 
+// Boot is the id of this start of the process, as the join says it.
+func (n *Node) Boot() string { return n.boot }
+
 // reportFor bounds one report: what did not get through is reported again.
 const reportFor = 5 * time.Second
 
