@@ -44,9 +44,8 @@ func TestConformance(t *testing.T) {
 	counts := map[string]int{}
 	var failures []string
 	for _, name := range order {
-		// Those need two initiators at once, which a volume refuses.
-		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
-		cmd := exec.CommandContext(ctx, tool, "-i", initIQN, "-I", initIQN, "-d", "-n", "-t", name, url)
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		cmd := exec.CommandContext(ctx, tool, "-i", initIQN, "-I", initIQN, "-d", "-v", "-t", name, url)
 		out, err := cmd.CombinedOutput()
 		late := ctx.Err() != nil
 		cancel()
@@ -58,39 +57,47 @@ func TestConformance(t *testing.T) {
 			os.WriteFile(p+"/"+name, out, 0o644)
 		}
 		s := string(out)
-		ran, failed := tally(s)
-		skipped := len(regexp.MustCompile(`\[SKIPPED\]`).FindAllString(s, -1))
+		ran, failed, skipped := tally(s)
 		counts["ran"] += ran
 		counts["failed"] += failed
+		counts["skipped"] += skipped
 		if late {
 			counts["late"]++
 		}
 		if failed > 0 || late || ran == 0 {
 			failures = append(failures, name+" ran "+strconv.Itoa(ran)+" failed "+strconv.Itoa(failed))
 		}
-		if skipped > 0 {
-			counts["skips"] += skipped
-		}
 		if _, ok := b.tgt.Exported(volID); !ok {
 			t.Fatalf("%s: the export is gone", name)
 		}
 	}
 	b.open(1).read10(0, 512)
-	passed := counts["ran"] - counts["failed"]
-	t.Logf("passed %d, failed %d, skips printed %d, families over time %d\n%s", passed, counts["failed"], counts["skips"], counts["late"], strings.Join(failures, "\n"))
+	passed := counts["ran"] - counts["failed"] - counts["skipped"]
+	t.Logf("passed %d, failed %d, skipped %d, families over time %d\n%s", passed, counts["failed"], counts["skipped"], counts["late"], strings.Join(failures, "\n"))
 	const bar = 150
 	if passed < bar {
 		t.Errorf("%d tests passed; the bar is %d", passed, bar)
 	}
 }
 
-// tally reads CUnit's summary: "tests 5 5 4 1 0" is total, ran, passed, failed, inactive.
-func tally(s string) (ran, failed int) {
+// atTheEnd is said after the last test of each family, whatever it is about.
+const atTheEnd = "[SKIPPED] PERSISTENT RESERVE IN is not implemented."
+
+// tally reads CUnit's summary ("tests 5 5 4 1 0" is total, ran, passed, failed,
+// inactive) and counts the tests that say that they were skipped and did not
+// fail: CUnit counts those as passed.
+func tally(s string) (ran, failed, skipped int) {
 	m := regexp.MustCompile(`(?m)^\s*tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)`).FindStringSubmatch(s)
 	if m == nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	ran, _ = strconv.Atoi(m[2])
 	failed, _ = strconv.Atoi(m[4])
-	return ran, failed
+	tests := regexp.MustCompile(`(?m)^\s*Test: `).Split(s, -1)
+	for _, one := range tests[1:] {
+		if strings.Contains(strings.ReplaceAll(one, atTheEnd, ""), "[SKIPPED]") && !strings.Contains(one, "FAILED") {
+			skipped++
+		}
+	}
+	return ran, failed, skipped
 }

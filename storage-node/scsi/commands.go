@@ -24,7 +24,7 @@ const (
 
 // known are the commands that a unit takes, as REPORT SUPPORTED OPERATION CODES
 // tells them. What is not here is refused, whatever gotgt has in its table: its
-// persistent reservations and FORMAT UNIT do not do what they say.
+// reservations and FORMAT UNIT do not do what they say.
 var known []knownCommand
 
 type knownCommand struct {
@@ -41,8 +41,6 @@ func init() { // maintenanceIn reads the list that it is in
 		{0x08, -1, 6, read},
 		{0x0a, -1, 6, write},
 		{0x12, -1, 6, inquiry},
-		{0x16, -1, 6, nothing}, // RESERVE(6): there is one session
-		{0x17, -1, 6, nothing}, // RELEASE(6)
 		{0x1a, -1, 6, modeSense},
 		{0x1b, -1, 6, nothing}, // START STOP UNIT: not removable
 		{0x1d, -1, 6, nil},     // SEND DIAGNOSTIC: gotgt's
@@ -340,16 +338,14 @@ func compareAndWrite(u *Unit, c *Command) error {
 		return nil
 	}
 	lba, count := c.span()
-	if count == 0 {
-		return nil
-	}
-	if !u.within(c, lba, count) {
-		return nil
-	}
 	n := int(count) * sector
-	c.Wanted = 2 * n
-	if len(c.Out) < 2*n {
+	if len(c.Out) == 2*n {
+		c.Wanted = 2 * n
+	} else {
 		c.fail(invalidField)
+		return nil
+	}
+	if count == 0 || !u.within(c, lba, count) {
 		return nil
 	}
 	differs := 0
@@ -390,7 +386,7 @@ func writeSame(u *Unit, c *Command) error {
 	}
 	var one []byte
 	if !noData {
-		if one = c.data(sector); len(one) != sector {
+		if one = c.data(sector); len(c.Out) != sector {
 			c.fail(invalidField)
 			return nil
 		}

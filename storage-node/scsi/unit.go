@@ -51,10 +51,10 @@ const (
 	// send 32 MiB where nothing was said.
 	maxTransfer     = 1 << 20
 	optimalTransfer = 512 << 10
-	maxUnmap        = 1 << 32 / sector // blocks of one UNMAP
+	maxUnmap        = 1 << 20 // blocks of one UNMAP
 	maxUnmapRanges  = 256
 	maxCompare      = 255
-	maxSame         = 64 << 20 / sector // blocks of one WRITE SAME
+	maxSame         = maxIO / sector // blocks of one WRITE SAME
 )
 
 // Options of a unit.
@@ -122,7 +122,7 @@ func NewUnit(o Options) (*Unit, error) {
 	}
 	lu.Attrs.ThinProvisioning, lu.Attrs.Online, lu.Attrs.Lbppbe = true, true, 3
 	lu.Attrs.VendorID, lu.Attrs.ProductID, lu.Attrs.ProductRev = "SKERRY", "Volume", "0001"
-	lu.Attrs.VersionDesction = [8]uint16{0x00a0, 0x0960, 0x0460, 0x0600} // SAM-5, iSCSI, SPC-4, SBC-3
+	lu.Attrs.VersionDesction = [8]uint16{0x00a0, 0x0960, 0x0460, 0x04c0} // SAM-5, iSCSI, SPC-4, SBC-3
 	lu.ModePages = modePages(!o.WriteThrough)
 	u := &Unit{opt: o, disk: lu, none: gotgt.NewLUN0()}
 	u.devices = api.LUNMap{0: u.none, diskLUN: lu}
