@@ -128,12 +128,18 @@ func (b *bench) gate() string {
 				if a, err := preamble.ReadAnswer(d); err != nil || a.Status != preamble.OK {
 					return
 				}
-				go func() { io.Copy(d, c); d.Close() }()
-				io.Copy(c, d)
+				splice(c, d)
 			}()
 		}
 	}()
 	return l.Addr().String()
+}
+
+// splice copies both ways until one end closes.
+func splice(a, b net.Conn) {
+	go func() { io.Copy(b, a); b.Close() }()
+	io.Copy(a, b)
+	a.Close()
 }
 
 // initiator speaks just enough to be precise, or wrong.
