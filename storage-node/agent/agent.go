@@ -20,7 +20,7 @@ import (
 
 // Options of an agent beyond a node's.
 type Options struct {
-	node.Options        // Address is set from the listener
+	node.Options        // Address is set from the listener, if there is one
 	Memory       bool   // volumes in memory, for regions without disks
 	FS           vfs.FS // instead of the machine's; with Memory, what survives a restart of the agent; nil: none
 	Dir          string // of the volumes
@@ -51,11 +51,13 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("agent: portal: %w", err), store.Close())
+	var l net.Listener
+	if o.Listen != "" {
+		if l, err = net.Listen("tcp", o.Listen); err != nil {
+			return nil, errors.Join(fmt.Errorf("agent: portal: %w", err), store.Close())
+		}
+		o.Address = l.Addr().String()
 	}
-	o.Address = l.Addr().String()
 	a := &Agent{node: node.New(o.Options), store: store, target: iscsi.New(o.Log), listen: l}
 	a.keeper = volumes.New(store, a.target, func(ctx context.Context, r events.ReportVolume) error { return a.node.Report(ctx, r) },
 		volumes.Options{Host: o.Host, Boot: a.node.Boot(), Log: o.Log})
@@ -67,7 +69,12 @@ func New(o Options) (*Agent, error) {
 func (a *Agent) Keeper() *volumes.Keeper { return a.keeper }
 
 // Portal is where the volumes are served.
-func (a *Agent) Portal() string { return a.listen.Addr().String() }
+func (a *Agent) Portal() string {
+	if a.listen == nil {
+		return ""
+	}
+	return a.listen.Addr().String()
+}
 
 // Run keeps the node until ctx ends: sessions first, then the files.
 func (a *Agent) Run(ctx context.Context) error {
@@ -75,11 +82,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	var served error
-	wg.Go(func() {
-		if served = a.target.Serve(ctx, a.listen); served != nil {
-			cancel() // a storage node that serves nothing is none
-		}
-	})
+	if a.listen != nil {
+		wg.Go(func() {
+			if served = a.target.Serve(ctx, a.listen); served != nil {
+				cancel() // a storage node that serves nothing is none
+			}
+		})
+	}
 	err := a.node.Run(ctx)
 	cancel()
 	wg.Wait()
@@ -87,4 +96,10 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Close gives everything back of an agent that was not run.
-func (a *Agent) Close() error { return errors.Join(a.listen.Close(), a.store.Close()) }
+func (a *Agent) Close() error {
+	var err error
+	if a.listen != nil {
+		err = a.listen.Close()
+	}
+	return errors.Join(err, a.store.Close())
+}

@@ -147,8 +147,8 @@ func (u *Unit) vital(page byte) ([]byte, bool) {
 // volumeBlock is the engine's block in sectors.
 const volumeBlock = 8
 
-// fold makes 60 bits of a volume's id: its 17 hex digits less the first, which
-// is always 0; or of anything else a sum.
+// fold makes 60 bits of a volume's id: its last 15 hex digits. The serial has
+// all of it.
 func fold(id []byte) uint64 {
 	var n uint64
 	for _, c := range id[max(0, len(id)-15):] {
