@@ -23,14 +23,14 @@ type Agent struct {
 	o      node.Options
 }
 
-// New makes an agent on a hypervisor and a store of files.
-// Conditions of the machine go into its heartbeats.
-func New(o node.Options, hv hypervisor.Driver, store guests.Store, accel hypervisor.Accel, conditions ...string) *Agent {
+// New makes an agent on a hypervisor and a store of files. The guests' options
+// that are not given follow from the node's.
+func New(o node.Options, hv hypervisor.Driver, store guests.Store, g guests.Options) *Agent {
 	o.Kind = "compute"
-	o.Accel = string(accel)
+	o.Accel = string(g.Accel)
 	n := node.New(o)
-	report := guests.ReporterFunc(func(ctx context.Context, r events.ReportInstance) error { return n.Report(ctx, r) })
-	k := guests.New(hv, store, report, guests.Options{Host: o.Host, Accel: accel, Log: o.Log, Conditions: conditions})
+	g.Host, g.Log = o.Host, o.Log
+	k := guests.New(hv, store, guests.ReporterFunc(n.Report), g)
 	n.SetKeeper(keeper{k})
 	return &Agent{n, k, o}
 }

@@ -46,5 +46,8 @@ func domain(s events.InstanceSpec, f Files, a hypervisor.Accel) hypervisor.Domai
 	for i, e := range f.Ephemeral {
 		d.Disks = append(d.Disks, hypervisor.Disk{Path: e, Format: "raw", Serial: "ephemeral" + string(rune('0'+i))})
 	}
+	for _, n := range s.Interfaces {
+		d.NICs = append(d.NICs, hypervisor.NIC{Tap: events.TapName(n.ID), MAC: n.MAC})
+	}
 	return d
 }

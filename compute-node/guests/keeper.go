@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -30,20 +31,24 @@ const (
 // Reporter brings a report to the region. An error is no loss: the report
 // repeats.
 type Reporter interface {
-	Report(ctx context.Context, r events.ReportInstance) error
+	Report(ctx context.Context, r events.Command) error
 }
 
 // ReporterFunc is a function as a Reporter.
-type ReporterFunc func(ctx context.Context, r events.ReportInstance) error
+type ReporterFunc func(ctx context.Context, r events.Command) error
 
 // Report implements Reporter.
-func (f ReporterFunc) Report(ctx context.Context, r events.ReportInstance) error { return f(ctx, r) }
+func (f ReporterFunc) Report(ctx context.Context, r events.Command) error { return f(ctx, r) }
 
 // Options of a keeper.
 type Options struct {
 	Host  events.HostID
 	Accel hypervisor.Accel
 	Log   *slog.Logger // nil: none
+
+	Blocks Blocks         // nil: volumes need no way
+	Portal netip.AddrPort // where the relay listens; not valid: DefaultPortal
+	Taps   Taps           // nil: taps need no waiting for
 
 	Conditions []string // what is wrong with the machine itself
 }
@@ -71,6 +76,7 @@ type Keeper struct {
 	tidied   time.Time
 	strayed  time.Time // when strays were last reported
 	read     map[events.InstanceID]reading
+	served   []events.DiskSpec // what the relay was told last
 	work     sync.WaitGroup
 }
 
@@ -78,6 +84,9 @@ type Keeper struct {
 func New(hv hypervisor.Driver, store Store, say Reporter, opt Options) *Keeper {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if !opt.Portal.IsValid() {
+		opt.Portal = DefaultPortal
 	}
 	if opt.Accel == "" {
 		opt.Accel = hypervisor.TCG
@@ -136,6 +145,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if d, ok := k.store.(*Disk); ok {
 		k.work.Go(func() { d.images.warm(ctx) })
 	}
+	var taps <-chan struct{}
+	if k.opt.Taps != nil {
+		taps = k.opt.Taps.Pokes()
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -145,6 +158,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-k.pokes:
 		case <-k.hv.Pokes():
+		case <-taps:
 		}
 		if err := k.Pass(ctx); err != nil && ctx.Err() == nil {
 			k.log.Warn("pass", "err", err)
@@ -169,6 +183,7 @@ func (k *Keeper) Pass(ctx context.Context) error {
 	wants := map[events.InstanceID]want{}
 	if k.complete {
 		wants = k.wants()
+		k.serve(wants)
 		haves := map[events.InstanceID]have{}
 		for id := range wants {
 			if k.busy[id] {
@@ -182,6 +197,7 @@ func (k *Keeper) Pass(ctx context.Context) error {
 			if r, ok := records[id]; ok {
 				h.Record = &r
 			}
+			h.Unplugged = (h.Domain == nil || !h.Domain.Alive()) && !k.plugged(wants[id])
 			haves[id] = h
 		}
 		steps := plan(wants, haves, at)
@@ -303,7 +319,9 @@ func (k *Keeper) wants() map[events.InstanceID]want {
 			continue
 		}
 		w := want{Tombstone: s.Tombstone, Request: s.Request}
-		if !s.Tombstone {
+		// The order to destroy a guest names the volumes that it may reach until it
+		// is gone.
+		if !s.Tombstone || len(s.Body) > 0 {
 			if err := json.Unmarshal(s.Body, &w.Spec); err != nil {
 				k.bad[id] = err.Error()
 				continue
@@ -346,6 +364,17 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 	}()
 	for _, s := range chain {
 		err := k.do(ctx, s, w)
+		if s.aboutDisk() && (err == nil || ctx.Err() == nil) {
+			k.mu.Lock()
+			k.noteDisk(s, err)
+			if err == nil {
+				k.acted++
+			}
+			k.mu.Unlock()
+			if isInUse(err) {
+				continue // said by its condition, and asked again
+			}
+		}
 		if err == nil {
 			k.succeeded(s, w.Request)
 			continue
@@ -354,7 +383,9 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 			return nil // the keeper ends; the next one takes it up again
 		}
 		err = fmt.Errorf("%v: %w", s, err)
-		k.failed(s, err)
+		if !s.aboutDisk() {
+			k.failed(s, err)
+		}
 		k.log.Warn("step", "id", id, "step", s.String(), "request", w.Request, "err", err)
 		return fmt.Errorf("guests: %w", err)
 	}
@@ -364,7 +395,7 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 // do makes one step true.
 func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	limit := stepTimeout
-	if s.verb == doReport {
+	if s.verb == doReport || s.verb == doTellDisk {
 		limit = sayTimeout
 	} else {
 		select {
@@ -376,6 +407,9 @@ func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	if s.aboutDisk() {
+		return k.doDisk(ctx, s, w)
+	}
 	id := string(s.id)
 	switch s.verb {
 	case doPrepare:
@@ -410,6 +444,12 @@ func (k *Keeper) succeeded(s step, request string) {
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if s.aboutDisk() {
+		if s.verb != doProbe {
+			k.log.Info("step", "id", s.id, "step", s.String(), "request", request)
+		}
+		return
+	}
 	if s.verb != doReport {
 		k.acted++
 	}
@@ -456,6 +496,8 @@ func (k *Keeper) failed(s step, err error) {
 	h.Failed = &failure{Verb: s.verb, Boot: s.boot, Count: count, Last: time.Now(), Detail: detail(err)}
 	k.done[s.id] = h
 }
+
+func isInUse(err error) bool { return errors.Is(err, hypervisor.ErrInUse) }
 
 // maxDetail bounds what a report says of an error.
 const maxDetail = 500
@@ -521,6 +563,18 @@ func (k *Keeper) Conditions() []string {
 		if f := k.done[id].Failed; f != nil {
 			problems = append(problems, f.Detail)
 		}
+		for _, v := range slices.Sorted(maps.Keys(k.done[id].Disks)) {
+			d := k.done[id].Disks[v]
+			if d.Failed != nil {
+				problems = append(problems, d.Failed.Detail)
+			}
+			if d.Busy {
+				problems = append(problems, fmt.Sprintf("volume %s cannot be detached: %s has it mounted", v, id))
+			}
+		}
+	}
+	if k.opt.Blocks != nil {
+		problems = append(problems, k.opt.Blocks.Problems()...)
 	}
 	return problems
 }

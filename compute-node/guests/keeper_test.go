@@ -75,13 +75,18 @@ func (r *region) send() {
 }
 
 // Report implements Reporter as the region's decide does.
-func (r *region) Report(_ context.Context, rep events.ReportInstance) error {
+func (r *region) Report(_ context.Context, c events.Command) error {
 	r.mu.Lock()
 	r.reports++
 	if r.deaf {
 		r.mu.Unlock()
 		return errors.New("no leader")
 	}
+	if d, ok := c.(events.ReportDisk); ok {
+		r.disk(d)
+		return nil
+	}
+	rep := c.(events.ReportInstance)
 	id := string(rep.Instance)
 	line := strings.TrimSpace(fmt.Sprintf("%s %s %s", id, rep.Phase, rep.Detail))
 	if len(r.heard) == 0 || r.heard[len(r.heard)-1] != line {
@@ -101,6 +106,25 @@ func (r *region) Report(_ context.Context, rep events.ReportInstance) error {
 	return nil
 }
 
+// disk hears of a volume: an attachment is known from then on, one that ended
+// leaves the spec. mu is held, and let go.
+func (r *region) disk(d events.ReportDisk) {
+	r.heard = append(r.heard, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", d.Instance, d.Volume, d.Phase, d.Detail)))
+	s := r.bodies[string(d.Instance)]
+	s.Volumes = slices.Clone(s.Volumes)
+	for i := range s.Volumes {
+		if s.Volumes[i].Volume == d.Volume {
+			s.Volumes[i].Known = d.Phase
+			if d.Phase == events.DiskReleased || d.Phase == events.DiskFailed {
+				s.Volumes = slices.Delete(s.Volumes, i, i+1)
+			}
+			break
+		}
+	}
+	r.mu.Unlock()
+	r.put(s)
+}
+
 func (r *region) said(line string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,6 +139,7 @@ type bench struct {
 	r     *region
 	k     *Keeper
 	stop  func()
+	opt   Options
 }
 
 func newBench(t *testing.T) *bench {
@@ -126,7 +151,8 @@ func newBench(t *testing.T) *bench {
 // start runs an agent on the host.
 func (b *bench) start() {
 	drv := b.host.Open()
-	k := New(drv, b.store, b.r, Options{Host: "h1"})
+	b.opt.Host = "h1"
+	k := New(drv, b.store, b.r, b.opt)
 	b.k = k
 	b.r.mu.Lock()
 	b.r.k = k
@@ -272,7 +298,8 @@ func TestNothingIsTouchedWithoutACompleteSet(t *testing.T) {
 
 		drv := b.host.Open()
 		defer drv.Close()
-		k := New(drv, b.store, b.r, Options{Host: "h1"})
+		b.opt.Host = "h1"
+		k := New(drv, b.store, b.r, b.opt)
 		k.Want(9, []events.Spec{{Kind: events.SpecInstance, ID: one, N: 9, Tombstone: true}}, false)
 		for range 5 {
 			if err := k.Pass(t.Context()); err != nil {
@@ -428,5 +455,110 @@ func FuzzSpec(f *testing.F) {
 			plan(map[events.InstanceID]want{id: w}, nil, time.Unix(0, 0))
 			domain(w.Spec, Files{}, hypervisor.TCG).Check()
 		}
+	})
+}
+
+// blocks is a way to volumes that may be closed.
+type blocks struct {
+	mu     sync.Mutex
+	disks  []events.DiskSpec
+	closed bool
+	probes int
+}
+
+func (b *blocks) Set(d []events.DiskSpec) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.disks = d
+}
+
+func (b *blocks) Probe(_ context.Context, d events.DiskSpec) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probes++
+	if b.closed {
+		return errors.New("no answer from " + d.Portal.String())
+	}
+	return nil
+}
+
+func (b *blocks) Impatient(events.VolumeID) func() { return func() {} }
+func (b *blocks) Problems() []string               { return nil }
+
+func (b *blocks) set(closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = closed
+}
+
+func (b *blocks) reachable() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.disks)
+}
+
+// A volume comes to a guest once its storage node answers, stays while it is
+// mounted, leaves when the guest lets go, and stays reachable for a guest that
+// shuts down.
+func TestVolumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, host: &memory.Host{BootTime: 2 * time.Second, ShutdownTime: 5 * time.Second}, store: NewMemory(), r: newRegion()}
+		way := &blocks{closed: true}
+		b.opt.Blocks = way
+		b.start()
+		defer func() { b.stop() }()
+		const id = "i-0aaaaaaaaaaaaaaa1"
+		const vol, serial = "vol-0bbbbbbbbbbbbbbb1", "vol0bbbbbbbbbbbbbbb1"
+		s := spec(id)
+		b.r.put(s)
+		b.within(10*time.Second, "the guest runs", func() bool { return b.r.said(id + " running") })
+
+		disk := events.DiskSpec{Volume: vol, Attachment: "attach-1", Epoch: 2, Device: "/dev/xvdf", Serial: serial}
+		change := func(f func(*events.InstanceSpec)) {
+			b.r.mu.Lock()
+			s := b.r.bodies[id]
+			s.Volumes = slices.Clone(s.Volumes)
+			f(&s)
+			b.r.mu.Unlock()
+			b.r.put(s)
+		}
+		has := func() bool { return slices.Contains(b.domains()[id].Volumes, serial) }
+		change(func(s *events.InstanceSpec) { s.Volumes = []events.DiskSpec{disk} })
+		b.within(10*time.Second, "the way is probed", func() bool { way.mu.Lock(); defer way.mu.Unlock(); return way.probes >= 3 })
+		if has() || way.reachable() != 1 {
+			t.Fatal("a disk that does not answer was given to the guest, or the relay does not know it")
+		}
+		if !slices.ContainsFunc(b.k.Conditions(), func(c string) bool { return strings.Contains(c, "no answer") }) {
+			t.Errorf("conditions %q", b.k.Conditions())
+		}
+		way.set(false)
+		b.within(40*time.Second, "the guest has it", func() bool { return has() && b.r.said(id+" "+vol+" attached") })
+
+		b.host.SetFaults(memory.Faults{Mounted: func(string, string) bool { return true }})
+		change(func(s *events.InstanceSpec) { s.Volumes[0].Detach = true })
+		b.within(10*time.Second, "it is said to be mounted", func() bool {
+			return slices.ContainsFunc(b.k.Conditions(), func(c string) bool { return strings.Contains(c, "mounted") })
+		})
+		time.Sleep(20 * time.Second)
+		if !has() || b.r.said(id+" "+vol+" released") {
+			t.Fatal("a mounted volume was taken, or said to be free")
+		}
+		// The next agent does not forget it.
+		b.stop()
+		b.start()
+		time.Sleep(10 * time.Second)
+		if !has() {
+			t.Fatal("a mounted volume was taken after a restart of the agent")
+		}
+		b.host.SetFaults(memory.Faults{})
+		b.within(10*time.Second, "it is released", func() bool { return !has() && b.r.said(id+" "+vol+" released") })
+
+		// Shut by force: no spec names it any more.
+		disk.Attachment = "attach-2"
+		change(func(s *events.InstanceSpec) { s.Volumes = []events.DiskSpec{disk} })
+		b.within(10*time.Second, "the guest has it again", has)
+		b.host.SetFaults(memory.Faults{Mounted: func(string, string) bool { return true }})
+		change(func(s *events.InstanceSpec) { s.Volumes = nil })
+		b.within(10*time.Second, "it is taken by force", func() bool { return !has() })
 	})
 }

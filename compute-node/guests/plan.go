@@ -12,11 +12,12 @@ import (
 )
 
 // How long a guest has to end by itself once its power button is pressed, and
-// how often it is pressed. A terminated guest has nothing that outlives it.
+// how often it is pressed. Of a terminated guest only its volumes outlive it.
 const (
 	graceStop      = 60 * time.Second
 	graceReboot    = 30 * time.Second
 	graceTerminate = 2 * time.Second
+	graceVolumes   = 20 * time.Second // of a guest with volumes: it has to write back
 	pressEvery     = 3 * time.Second
 )
 
@@ -62,6 +63,9 @@ type have struct {
 	Reported  events.Phase
 	Detail    string
 	At        time.Time // of that report, heard or not
+
+	Unplugged bool // its taps are not there yet
+	Disks     map[events.VolumeID]disk
 }
 
 // failure is a step that did not succeed.
@@ -96,6 +100,11 @@ const (
 	doForget  verb = "forget" // the domain
 	doRetire  verb = "retire" // the files
 	doReport  verb = "report"
+
+	doProbe    verb = "probe" // the way to a volume
+	doAttach   verb = "attach"
+	doDetach   verb = "detach"
+	doTellDisk verb = "report disk"
 )
 
 // step is one idempotent act on one guest.
@@ -105,7 +114,14 @@ type step struct {
 	boot   boot
 	phase  events.Phase
 	detail string
+
+	disk      events.VolumeID // of steps about a volume
+	diskPhase events.DiskPhase
+	force     bool
 }
+
+// aboutDisk says that a step concerns one volume of the guest.
+func (s step) aboutDisk() bool { return s.disk != "" }
 
 func (s step) String() string {
 	switch s.verb {
@@ -114,6 +130,16 @@ func (s step) String() string {
 			return fmt.Sprintf("%s %s %s %s: %s", s.verb, s.id, s.boot, s.phase, s.detail)
 		}
 		return fmt.Sprintf("%s %s %s %s", s.verb, s.id, s.boot, s.phase)
+	case doTellDisk:
+		if s.detail != "" {
+			return fmt.Sprintf("%s %s %s %s: %s", s.verb, s.id, s.disk, s.diskPhase, s.detail)
+		}
+		return fmt.Sprintf("%s %s %s %s", s.verb, s.id, s.disk, s.diskPhase)
+	case doProbe, doAttach, doDetach:
+		if s.force {
+			return fmt.Sprintf("%s %s %s by force", s.verb, s.id, s.disk)
+		}
+		return fmt.Sprintf("%s %s %s", s.verb, s.id, s.disk)
 	case doPrepare, doStart, doAdopt:
 		return fmt.Sprintf("%s %s %s", s.verb, s.id, s.boot)
 	}
@@ -140,7 +166,11 @@ func planOne(id events.InstanceID, w want, h have, at time.Time) []step {
 	switch {
 	case w.Tombstone:
 		if alive {
-			return stop(id, h, at, graceTerminate, true)
+			grace := graceTerminate
+			if len(h.Domain.Volumes) > 0 {
+				grace = graceVolumes
+			}
+			return stop(id, h, at, grace, true)
 		}
 		return bury(id, h, at)
 	case !w.Spec.Run:
@@ -154,7 +184,8 @@ func planOne(id events.InstanceID, w want, h have, at time.Time) []step {
 		if h.started() != runs && !(f != nil && f.Verb == doAdopt && at.Before(f.Last.Add(f.wait()))) {
 			steps = append(steps, step{verb: doAdopt, id: id, boot: runs})
 		}
-		return append(steps, report(id, w, h, at, runs, events.PhaseRunning, "")...)
+		steps = append(steps, report(id, w, h, at, runs, events.PhaseRunning, "")...)
+		return append(steps, planDisks(id, w, h, at)...)
 	case alive:
 		return stop(id, h, at, graceReboot, false)
 	case h.started().compare(w.boot()) < 0:
@@ -178,7 +209,14 @@ func start(id events.InstanceID, w want, h have, at time.Time) []step {
 			return nil
 		}
 	}
-	return []step{{verb: doPrepare, id: id, boot: w.boot()}, {verb: doStart, id: id, boot: w.boot()}}
+	steps := []step{{verb: doPrepare, id: id, boot: w.boot()}}
+	if h.Unplugged {
+		if h.Record != nil && h.Record.Prepared == w.Spec.Generation {
+			return nil // its network is on the way
+		}
+		return steps
+	}
+	return append(steps, step{verb: doStart, id: id, boot: w.boot()})
 }
 
 // stop ends a domain: the button first, again while it is not heard, and by

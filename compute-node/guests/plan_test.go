@@ -66,6 +66,42 @@ func TestPlan(t *testing.T) {
 				case "record":
 					b := parseBoot(t, v)
 					h.Record = &Record{Instance: id, Prepared: b.Generation, Generation: b.Generation, Reboots: b.Reboots}
+				case "vol": // of the spec: id[,detach][,known=…]
+					p := strings.Split(v, ",")
+					d := events.DiskSpec{Volume: events.VolumeID(p[0]), Serial: strings.ReplaceAll(p[0], "-", "")}
+					for _, x := range p[1:] {
+						if x == "detach" {
+							d.Detach = true
+						} else {
+							d.Known = events.DiskPhase(x)
+						}
+					}
+					w.Spec.Volumes = append(w.Spec.Volumes, d)
+				case "has": // of the domain
+					for _, x := range strings.Split(v, ",") {
+						h.Domain.Volumes = append(h.Domain.Volumes, strings.ReplaceAll(x, "-", ""))
+					}
+				case "disk": // of the keeper: id,failed:verb:count:ago id,asked:ago id,told:phase:ago
+					p := strings.Split(v, ",")
+					k := disk{}
+					for _, x := range p[1:] {
+						q := strings.Split(x, ":")
+						switch q[0] {
+						case "failed":
+							k.Failed = &failure{Verb: verb(q[1]), Last: ago(t, q[3]), Detail: "no port"}
+							fmt.Sscan(q[2], &k.Failed.Count)
+						case "asked":
+							k.Asked = ago(t, q[1])
+						case "told":
+							k.Reported, k.At = events.DiskPhase(q[1]), ago(t, q[2])
+						}
+					}
+					if h.Disks == nil {
+						h.Disks = map[events.VolumeID]disk{}
+					}
+					h.Disks[events.VolumeID(p[0])] = k
+				case "unplugged":
+					h.Unplugged = true
 				case "pressed":
 					h.Pressed = ago(t, v)
 				case "last":

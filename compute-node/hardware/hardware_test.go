@@ -72,7 +72,7 @@ func agent(file string) error {
 	defer hw.Hypervisor.Close()
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
-	k := guests.New(hw.Hypervisor, hw.Store, guests.ReporterFunc(func(_ context.Context, r events.ReportInstance) error {
+	k := guests.New(hw.Hypervisor, hw.Store, guests.ReporterFunc(func(_ context.Context, r events.Command) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return out.Encode(r)

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -40,6 +41,15 @@ type Driver interface {
 	Destroy(ctx context.Context, id string) error
 	// Remove forgets a domain that does not run; one that runs is an error.
 	Remove(ctx context.Context, id string) error
+	// Attach gives a running domain a volume. One that has it is left alone.
+	// The caller has made sure that the volume's portal answers: a silent one
+	// stops the whole guest.
+	Attach(ctx context.Context, id string, v Volume) error
+	// Detach asks a running domain to let go of a volume; it has when Domains
+	// lists the volume no more. ErrInUse says that the guest uses it, as far as
+	// the guest can be asked; force does not ask. A volume that the domain does
+	// not have is left alone.
+	Detach(ctx context.Context, id, serial string, force bool) error
 	// Domains lists every domain that was started and not removed, by id.
 	Domains(ctx context.Context) ([]Status, error)
 	// Console returns the last limit bytes that the guest wrote to its console
@@ -53,6 +63,9 @@ type Driver interface {
 
 // ErrNoDomain answers for a domain that is not there.
 var ErrNoDomain = errors.New("no such domain")
+
+// ErrInUse says that a guest has a volume mounted.
+var ErrInUse = errors.New("the guest has it mounted")
 
 // Accel is what executes a guest's instructions.
 type Accel string
@@ -90,6 +103,15 @@ type Disk struct {
 	Serial string // at most 20 bytes
 }
 
+// Volume is a disk of a storage node that the domain reaches by iSCSI.
+type Volume struct {
+	Serial       string         // at most 20 bytes, unique in the domain
+	Portal       netip.AddrPort // of the relay on this host
+	Target       string         // iqn.…
+	Initiator    string         // iqn.…
+	WriteThrough bool           // no write cache
+}
+
 // NIC is an Ethernet device on a tap that exists.
 type NIC struct {
 	Tap string
@@ -113,8 +135,9 @@ type Status struct {
 	State      State
 	Generation uint64 // of the last start
 	Reboots    uint64
-	Boot       string // differs between two starts of a domain; empty when it does not run
-	Reason     string // the hypervisor's words for the state
+	Boot       string   // differs between two starts of a domain; empty when it does not run
+	Reason     string   // the hypervisor's words for the state
+	Volumes    []string // serials of the volumes that a domain that runs has, ordered
 }
 
 // Alive says whether the domain holds its disks.

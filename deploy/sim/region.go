@@ -341,7 +341,7 @@ func (h *Host) Start() {
 	if err != nil {
 		r.T.Fatalf("%s: %v", h.ID, err)
 	}
-	a := agent.New(node.Options{Region: Name, Zone: h.Zone, Host: h.ID, Capacity: Capacity, Data: h.Data, Bus: client, Log: log}, h.HV.Open(), h.Files, hypervisor.TCG)
+	a := agent.New(node.Options{Region: Name, Zone: h.Zone, Host: h.ID, Capacity: Capacity, Data: h.Data, Bus: client, Log: log}, h.HV.Open(), h.Files, guests.Options{Accel: hypervisor.TCG})
 	h.part = r.start(func(ctx context.Context) {
 		defer client.Close()
 		if err := a.Run(ctx); err != nil {

@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 
@@ -16,7 +17,36 @@ func (c *collector) compute() {
 		}
 		c.instance(i)
 	}
+	before := len(c.specs)
 	c.tombstones(events.SpecInstance)
+	for n := before; n < len(c.specs); n++ {
+		c.ending(&c.specs[n])
+	}
+}
+
+// ending adds to the order to destroy a guest the volumes that it may reach
+// until it is gone.
+func (c *collector) ending(s *events.Spec) {
+	i, ok := c.v.Instances.Get(s.ID)
+	if !ok || i.Host != c.host || i.State != state.ShuttingDown {
+		return
+	}
+	body := events.InstanceSpec{Instance: i.ID}
+	for r := range c.v.VolumesAttached(i.ID) {
+		if !r.Attachment.Ended {
+			body.Volumes = append(body.Volumes, c.disk(r))
+			s.N = max(s.N, r.N)
+		}
+	}
+	if body.Volumes == nil {
+		return
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		c.err = fmt.Errorf("specs: %s: %w", s.ID, err)
+		return
+	}
+	s.Body = b
 }
 
 func (c *collector) instance(i *state.Instance) {

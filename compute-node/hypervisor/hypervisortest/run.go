@@ -5,6 +5,7 @@ package hypervisortest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ type Bench struct {
 	// Reopens says whether Open may be called while the test goes on, after
 	// Close. Some hypervisors hold a process to one connection for good.
 	Reopens bool
+	// Volume is a disk by iSCSI that answers; nil leaves volumes out.
+	Volume func(t *testing.T, serial string) hypervisor.Volume
 }
 
 // Run checks a driver.
@@ -135,13 +138,42 @@ func Run(t *testing.T, b Bench) {
 		t.Fatalf("console with limit 5: %q %v", out, err)
 	}
 
+	// Volumes come and go while the guest runs.
+	if b.Volume != nil {
+		const serial = "vol0aaaaaaaaaaaaaaa1"
+		v := b.Volume(t, serial)
+		if err := drv.Attach(ctx, other, v); !errors.Is(err, hypervisor.ErrNoDomain) {
+			t.Fatalf("attach to nothing: %v, want ErrNoDomain", err)
+		}
+		must("detach of what is not there", drv.Detach(ctx, id, serial, false))
+		must("attach", drv.Attach(ctx, id, v))
+		must("attach again", drv.Attach(ctx, id, v))
+		if s, _ := status(id); !slices.Equal(s.Volumes, []string{serial}) {
+			t.Fatalf("attached: %+v", s)
+		}
+		if b.Reopens {
+			must("close", drv.Close())
+			drv = b.Open(t)
+			if s, _ := status(id); !slices.Equal(s.Volumes, []string{serial}) {
+				t.Fatalf("reopened: %+v", s)
+			}
+		}
+		until("the guest lets go of its volume", func() bool {
+			must("detach", drv.Detach(ctx, id, serial, false))
+			s, _ := status(id)
+			return len(s.Volumes) == 0
+		})
+		must("detach again", drv.Detach(ctx, id, serial, true))
+		must("attach once more", drv.Attach(ctx, id, v))
+	}
+
 	// The button, pressed until it is heard.
 	until("the guest shuts down", func() bool {
 		must("shutdown", drv.Shutdown(ctx, id))
 		s, _ := status(id)
 		return s.State == hypervisor.Stopped
 	})
-	if s, _ := status(id); s.Boot != "" || s.Generation != 1 {
+	if s, _ := status(id); s.Boot != "" || s.Generation != 1 || len(s.Volumes) != 0 {
 		t.Fatalf("stopped: %+v", s)
 	}
 	must("shutdown of a stopped domain", drv.Shutdown(ctx, id))

@@ -45,6 +45,9 @@ func (c *Config) prepare() error {
 	if err := os.MkdirAll(filepath.Join(c.Root, "etc"), 0o755); err != nil {
 		return fmt.Errorf("libvirtd: %w", err)
 	}
+	if err := os.MkdirAll(filepath.Join(c.Root, "ga"), 0o700); err != nil {
+		return fmt.Errorf("libvirtd: %w", err)
+	}
 	if err := os.WriteFile(filepath.Join(c.Root, "etc/qemu.conf"), []byte(qemuConf), 0o644); err != nil {
 		return fmt.Errorf("libvirtd: %w", err)
 	}

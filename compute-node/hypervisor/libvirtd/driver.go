@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,6 +88,7 @@ func Open(ctx context.Context, cfg Config) (hypervisor.Driver, error) {
 	}
 	d := &driver{cfg: cfg, conn: o.c, pokes: make(chan struct{}, 1), workers: map[string]chan struct{}{}}
 	var err error
+	o.c.DomainEventDeviceRemovedRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventDeviceRemoved) { d.poke() })
 	d.event, err = o.c.DomainEventLifecycleRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventLifecycle) { d.poke() })
 	if err != nil {
 		o.c.Close()
@@ -182,7 +184,7 @@ func alive(dom *libvirt.Domain) (bool, error) {
 
 // Start implements hypervisor.Driver.
 func (d *driver) Start(ctx context.Context, def hypervisor.Domain) error {
-	text, err := domainXML(def, d.cfg.Emulator)
+	text, err := domainXML(def, d.cfg.Emulator, d.channel(def.ID))
 	if err != nil {
 		return err
 	}
@@ -292,6 +294,73 @@ func (d *driver) Remove(ctx context.Context, id string) error {
 	return err
 }
 
+// channel is the socket of a guest's agent: short, as sockets must be.
+func (d *driver) channel(id string) string { return filepath.Join(d.cfg.Root, "ga", id) }
+
+// Attach implements hypervisor.Driver.
+func (d *driver) Attach(ctx context.Context, id string, v hypervisor.Volume) error {
+	found := false
+	err := d.on(ctx, "attach to", id, func(dom *libvirt.Domain) error {
+		found = true
+		text, err := dom.GetXMLDesc(0)
+		if err != nil {
+			return err
+		}
+		have, dev, err := volumesOf(text)
+		if _, has := have[v.Serial]; has || err != nil {
+			return err
+		}
+		disk, err := volumeXML(v, dev)
+		if err != nil {
+			return err
+		}
+		return dom.AttachDeviceFlags(disk, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("libvirtd: attach to %s: %w", id, hypervisor.ErrNoDomain)
+	}
+	return err
+}
+
+// agentWait is how many seconds a guest has to answer. One without an agent
+// cannot be asked, and is not waited for longer.
+const agentWait = 2
+
+// Detach implements hypervisor.Driver. Linux gives up a disk that is mounted:
+// the guest is asked first, and one that cannot be asked decides by itself.
+func (d *driver) Detach(ctx context.Context, id, serial string, force bool) error {
+	return d.on(ctx, "detach from", id, func(dom *libvirt.Domain) error {
+		text, err := dom.GetXMLDesc(0)
+		if err != nil {
+			return err
+		}
+		have, _, err := volumesOf(text)
+		k, has := have[serial]
+		if !has {
+			return nil // gone, whatever else is wrong
+		}
+		if err != nil {
+			d.cfg.Log.Debug("detach", "id", id, "err", err)
+		}
+		if !force {
+			if answer, err := dom.QemuAgentCommand(`{"execute":"guest-get-fsinfo"}`, agentWait, 0); err == nil {
+				if at, err := mountOf(answer, serial); err != nil || at != "" {
+					return errors.Join(err, fmt.Errorf("%s on %s: %w", serial, at, hypervisor.ErrInUse))
+				}
+			}
+		}
+		disk, err := k.Marshal()
+		if err != nil {
+			return err
+		}
+		err = dom.DetachDeviceFlags(disk, libvirt.DOMAIN_DEVICE_MODIFY_LIVE)
+		if is(err, libvirt.ERR_OPERATION_INVALID) || is(err, libvirt.ERR_NO_DOMAIN) || is(err, libvirt.ERR_DEVICE_MISSING) {
+			return nil // it does not run, or let go meanwhile
+		}
+		return err
+	})
+}
+
 // Domains implements hypervisor.Driver.
 func (d *driver) Domains(ctx context.Context) ([]hypervisor.Status, error) {
 	var out []hypervisor.Status
@@ -367,10 +436,23 @@ func (d *driver) status(dom *libvirt.Domain) (hypervisor.Status, error) {
 			// libvirt may list a guest whose process is gone as running for a
 			// second after it was opened.
 			s.State, s.Reason = hypervisor.Crashed, "QEMU ended"
+			return s, nil
 		}
+		text, err := dom.GetXMLDesc(0)
+		if err != nil {
+			return s, err
+		}
+		for _, m := range serials.FindAllStringSubmatch(text, -1) {
+			s.Volumes = append(s.Volumes, m[1])
+		}
+		slices.Sort(s.Volumes)
 	}
 	return s, nil
 }
+
+// serials finds the volumes among a domain's disks: reading the whole XML for
+// each look at the host would cost too much.
+var serials = regexp.MustCompile(`<serial>(vol[0-9a-f]{17})</serial>`)
 
 // process names the QEMU process of a domain, pid and start time, "" when it
 // ended.

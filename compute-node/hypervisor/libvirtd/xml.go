@@ -1,6 +1,7 @@
 package libvirtd
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -35,8 +36,9 @@ func parseBoot(s string) (boot, error) {
 }
 
 // domainXML is what libvirt is to run. A domain of QEMU's q35 with direct kernel
-// boot, devices on PCI Express ports and nothing that is not asked for.
-func domainXML(d hypervisor.Domain, emulator string) (string, error) {
+// boot, devices on PCI Express ports and nothing that is not asked for. Channel
+// is the socket at which the guest can be asked what it has mounted.
+func domainXML(d hypervisor.Domain, emulator, channel string) (string, error) {
 	if err := d.Check(); err != nil {
 		return "", err
 	}
@@ -99,10 +101,16 @@ func domainXML(d hypervisor.Domain, emulator string) (string, error) {
 	x.Devices.Controllers = append(x.Devices.Controllers,
 		libvirtxml.DomainController{Type: "usb", Index: index(0), Model: "none"},
 		libvirtxml.DomainController{Type: "pci", Index: index(0), Model: "pcie-root"})
-	// One more port than asked for: the random number generator sits on it.
-	for i := range uint(d.RootPorts) + 1 {
+	// More ports than asked for: the random number generator and the channel to
+	// the guest sit on them.
+	for i := range uint(d.RootPorts) + 2 {
 		x.Devices.Controllers = append(x.Devices.Controllers, libvirtxml.DomainController{Type: "pci", Index: index(i + 1), Model: "pcie-root-port"})
 	}
+	x.Devices.Controllers = append(x.Devices.Controllers, libvirtxml.DomainController{Type: "virtio-serial", Index: index(0)})
+	x.Devices.Channels = []libvirtxml.DomainChannel{{
+		Source: &libvirtxml.DomainChardevSource{UNIX: &libvirtxml.DomainChardevSourceUNIX{Mode: "bind", Path: channel}},
+		Target: &libvirtxml.DomainChannelTarget{VirtIO: &libvirtxml.DomainChannelTargetVirtIO{Name: "org.qemu.guest_agent.0"}},
+	}}
 	for i, k := range d.Disks {
 		x.Devices.Disks = append(x.Devices.Disks, libvirtxml.DomainDisk{
 			Device: "disk",
@@ -154,4 +162,79 @@ func startTime(stat string) string {
 		return ""
 	}
 	return f[19]
+}
+
+// volumeXML is the disk of a volume. The relay holds the guest's requests while
+// its storage node is away, so an error that comes through is one to report.
+func volumeXML(v hypervisor.Volume, dev string) (string, error) {
+	cache := "none"
+	if v.WriteThrough {
+		cache = "directsync"
+	}
+	x := libvirtxml.DomainDisk{
+		Device: "disk",
+		Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "raw", Cache: cache, Discard: "unmap", ErrorPolicy: "report"},
+		Source: &libvirtxml.DomainDiskSource{Network: &libvirtxml.DomainDiskSourceNetwork{
+			Protocol: "iscsi", Name: v.Target + "/1",
+			Hosts:     []libvirtxml.DomainDiskSourceHost{{Name: v.Portal.Addr().String(), Port: strconv.Itoa(int(v.Portal.Port()))}},
+			Initiator: &libvirtxml.DomainDiskSourceNetworkInitiator{IQN: &libvirtxml.DomainDiskSourceNetworkIQN{Name: v.Initiator}},
+		}},
+		Target: &libvirtxml.DomainDiskTarget{Dev: dev, Bus: "virtio"},
+		Serial: v.Serial,
+	}
+	return x.Marshal()
+}
+
+// volumesOf finds the disks by iSCSI in a domain's XML, by serial, and the first
+// free name for another.
+func volumesOf(s string) (map[string]libvirtxml.DomainDisk, string, error) {
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(s); err != nil {
+		return nil, "", err
+	}
+	taken := map[string]bool{}
+	out := map[string]libvirtxml.DomainDisk{}
+	if x.Devices != nil {
+		for _, k := range x.Devices.Disks {
+			if k.Target != nil {
+				taken[k.Target.Dev] = true
+			}
+			if k.Source != nil && k.Source.Network != nil {
+				out[k.Serial] = k
+			}
+		}
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		if dev := "vd" + string(c); !taken[dev] {
+			return out, dev, nil
+		}
+	}
+	return out, "", errors.New("the domain has all the disks that have names")
+}
+
+// filesystems is the guest's answer to guest-get-fsinfo (QEMU Guest Agent
+// Protocol Reference).
+type filesystems struct {
+	Return []struct {
+		Mountpoint string `json:"mountpoint"`
+		Disk       []struct {
+			Serial string `json:"serial"`
+		} `json:"disk"`
+	} `json:"return"`
+}
+
+// mountOf finds where a disk is mounted, "" when it is not.
+func mountOf(answer, serial string) (string, error) {
+	var f filesystems
+	if err := json.Unmarshal([]byte(answer), &f); err != nil {
+		return "", fmt.Errorf("the guest's answer cannot be read: %w", err)
+	}
+	for _, fs := range f.Return {
+		for _, k := range fs.Disk {
+			if k.Serial == serial {
+				return fs.Mountpoint, nil
+			}
+		}
+	}
+	return "", nil
 }

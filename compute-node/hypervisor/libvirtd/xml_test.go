@@ -25,7 +25,7 @@ func TestDomainXML(t *testing.T) {
 	large.Generation, large.Reboots = 2, 7
 	large.NICs = []hypervisor.NIC{{Tap: "tap0", MAC: "02:00:00:00:00:01"}}
 	for name, d := range map[string]hypervisor.Domain{"tcg": small, "kvm": large} {
-		got, err := domainXML(d, "/usr/bin/qemu-system-x86_64")
+		got, err := domainXML(d, "/usr/bin/qemu-system-x86_64", "/run/ga")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestDomainXML(t *testing.T) {
 
 func TestBadDomainsAreNamed(t *testing.T) {
 	d := hypervisor.Domain{ID: "i-1", Accel: "xen", VCPUs: 0, MemoryMiB: 1, Kernel: "k"}
-	_, err := domainXML(d, "/q")
+	_, err := domainXML(d, "/q", "/ga")
 	for _, want := range []string{`"i-1"`, "0 vcpus", "1 MiB", `"xen"`, `"k"`, "0 disks"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)

@@ -42,6 +42,7 @@ type Faults struct {
 	AfterStart  error                             // Start does its work and then says this
 	Deaf        func(id string) bool              // these guests ignore their power button
 	Hang        func(verb string, id string) bool // calls that do not return before their deadline
+	Mounted     func(id, serial string) bool      // these guests have the volume mounted
 }
 
 type domain struct {
@@ -52,6 +53,7 @@ type domain struct {
 	ready   bool
 	console []byte
 	timers  []*time.Timer
+	volumes map[string]hypervisor.Volume
 }
 
 // Driver is one agent's hold on a host.
@@ -113,7 +115,7 @@ func (h *Host) stop(d *domain, s hypervisor.State, reason string) {
 	for _, t := range d.timers {
 		t.Stop()
 	}
-	d.state, d.reason, d.boot, d.ready, d.timers = s, reason, "", false, nil
+	d.state, d.reason, d.boot, d.ready, d.timers, d.volumes = s, reason, "", false, nil, nil
 	h.poke()
 }
 
@@ -249,6 +251,54 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// Attach implements hypervisor.Driver.
+func (d *Driver) Attach(ctx context.Context, id string, v hypervisor.Volume) error {
+	if err := d.enter(ctx, "attach", id); err != nil {
+		return err
+	}
+	defer d.host.mu.Unlock()
+	e := d.host.domains[id]
+	if e == nil || e.state != hypervisor.Running {
+		return fmt.Errorf("hypervisor: attach to %s: %w", id, hypervisor.ErrNoDomain)
+	}
+	if _, has := e.volumes[v.Serial]; has {
+		return nil
+	}
+	if n := len(e.def.Disks) + len(e.def.NICs) + len(e.volumes); n >= e.def.RootPorts {
+		return fmt.Errorf("hypervisor: attach to %s: no port is free, %d are taken", id, n)
+	}
+	if e.volumes == nil {
+		e.volumes = map[string]hypervisor.Volume{}
+	}
+	e.volumes[v.Serial] = v
+	e.print("SKERRY-ATTACHED %s", v.Serial)
+	d.host.poke()
+	return nil
+}
+
+// Detach implements hypervisor.Driver.
+func (d *Driver) Detach(ctx context.Context, id, serial string, force bool) error {
+	if err := d.enter(ctx, "detach", id); err != nil {
+		return err
+	}
+	h := d.host
+	defer h.mu.Unlock()
+	e := h.domains[id]
+	if e == nil {
+		return nil
+	}
+	if _, has := e.volumes[serial]; !has {
+		return nil
+	}
+	if !force && h.faults.Mounted != nil && h.faults.Mounted(id, serial) {
+		return fmt.Errorf("hypervisor: detach %s from %s: %w", serial, id, hypervisor.ErrInUse)
+	}
+	delete(e.volumes, serial)
+	e.print("SKERRY-DETACHED %s", serial)
+	h.poke()
+	return nil
+}
+
 // Domains implements hypervisor.Driver.
 func (d *Driver) Domains(ctx context.Context) ([]hypervisor.Status, error) {
 	if err := d.enter(ctx, "domains", ""); err != nil {
@@ -258,7 +308,8 @@ func (d *Driver) Domains(ctx context.Context) ([]hypervisor.Status, error) {
 	var out []hypervisor.Status
 	for _, id := range slices.Sorted(maps.Keys(d.host.domains)) {
 		e := d.host.domains[id]
-		out = append(out, hypervisor.Status{ID: id, State: e.state, Generation: e.def.Generation, Reboots: e.def.Reboots, Boot: e.boot, Reason: e.reason})
+		out = append(out, hypervisor.Status{ID: id, State: e.state, Generation: e.def.Generation, Reboots: e.def.Reboots, Boot: e.boot, Reason: e.reason,
+			Volumes: slices.Sorted(maps.Keys(e.volumes))})
 	}
 	return out, nil
 }

@@ -29,6 +29,7 @@ func TestConformance(t *testing.T) {
 			Kill:     func(_ *testing.T, id string) { h.Crash(id) },
 			Patience: 10 * time.Second,
 			Reopens:  true,
+			Volume:   func(_ *testing.T, serial string) hypervisor.Volume { return hypervisor.Volume{Serial: serial} },
 		})
 	})
 }
