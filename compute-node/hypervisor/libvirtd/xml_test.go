@@ -2,6 +2,7 @@ package libvirtd
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,5 +86,47 @@ func FuzzMetadata(f *testing.F) {
 		}
 		consoleOf(s)
 		startTime(s)
+	})
+}
+
+// A volume's disk, and what is read back of a domain that has one.
+func TestVolumeXML(t *testing.T) {
+	v := hypervisor.Volume{Serial: "vol0123456789abcdef0", Portal: netip.MustParseAddrPort("127.0.0.1:3261"), Target: "iqn.2026-11.io.skerry:vol-1", Initiator: "iqn.2026-11.io.skerry:attach-1"}
+	got, err := volumeXML(v, "vdc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, must := range []string{`protocol="iscsi"`, `name="iqn.2026-11.io.skerry:vol-1/1"`, `port="3261"`, `<iqn name="iqn.2026-11.io.skerry:attach-1"`, `dev="vdc"`, `<serial>vol0123456789abcdef0<`, `cache="none"`, `error_policy="report"`} {
+		if !strings.Contains(got, must) {
+			t.Errorf("%s is missing:\n%s", must, got)
+		}
+	}
+	v.WriteThrough = true
+	if got, _ := volumeXML(v, "vdc"); !strings.Contains(got, `cache="directsync"`) {
+		t.Errorf("a write-through volume has a cache:\n%s", got)
+	}
+	live := `<domain><devices><disk type="file" device="disk"><target dev="vda" bus="virtio"/><serial>root</serial></disk>` + strings.Replace(got, "<disk", "<disk", 1) + `</devices></domain>`
+	have, dev, err := volumesOf(live)
+	if err != nil || len(have) != 1 || dev != "vdb" || have["vol0123456789abcdef0"].Target.Dev != "vdc" {
+		t.Errorf("%v %s %v", have, dev, err)
+	}
+	const answer = `{"return":[{"name":"vda","mountpoint":"/","disk":[{"serial":"root"}]},{"name":"vdc","mountpoint":"/data","disk":[{"serial":"vol0123456789abcdef0"}]}]}`
+	if at, err := mountOf(answer, "vol0123456789abcdef0"); err != nil || at != "/data" {
+		t.Errorf("mounted on %q, %v", at, err)
+	}
+	if at, err := mountOf(answer, "vol1"); err != nil || at != "" {
+		t.Errorf("mounted on %q, %v", at, err)
+	}
+	if _, err := mountOf("nonsense", "vol1"); err == nil {
+		t.Error("nonsense was read")
+	}
+}
+
+func FuzzGuestAnswer(f *testing.F) {
+	f.Add(`{"return":[{"mountpoint":"/","disk":[{"serial":"a"}]}]}`, "a")
+	f.Fuzz(func(t *testing.T, answer, serial string) {
+		if at, err := mountOf(answer, serial); err != nil && at != "" {
+			t.Error("an answer that cannot be read says where")
+		}
 	})
 }
