@@ -20,7 +20,7 @@ import (
 // lab is a region whose guests are the test itself, at the other end of taps.
 type lab struct {
 	*region
-	taps    map[events.InterfaceID]*os.File
+	taps    map[uint32]*os.File // by number of the port: a tap that comes again is another
 	arrived chan datapathtest.Outcome
 	out     *packet.Conn
 	outMAC  net.HardwareAddr
@@ -34,7 +34,7 @@ func openLab(t *testing.T) datapathtest.Lab {
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skip(err)
 	}
-	l := &lab{region: newRegion(t), taps: map[events.InterfaceID]*os.File{}, arrived: make(chan datapathtest.Outcome, 64)}
+	l := &lab{region: newRegion(t), taps: map[uint32]*os.File{}, arrived: make(chan datapathtest.Outcome, 64)}
 	l.inside("gw", func() error {
 		i, err := net.InterfaceByName("up0")
 		l.gwMAC = i.HardwareAddr
@@ -70,18 +70,15 @@ const vnetHeader = 10 // struct virtio_net_hdr without merged buffers
 
 // tap opens the guest's end, as QEMU would.
 func (l *lab) tap(node int, id events.InterfaceID) *os.File {
-	if f := l.taps[id]; f != nil {
-		return f
-	}
-	var name string
-	for i, p := range l.nodes[node].ports {
-		if i == id {
-			name = text(p.Tap[:])
-		}
-	}
-	if name == "" {
+	p, ok := l.nodes[node].ports[id]
+	if !ok {
 		l.t.Fatalf("%s has no tap on node %d", id, node)
 	}
+	if f := l.taps[p.ID<<1|uint32(node)]; f != nil {
+		return f
+	}
+	name := text(p.Tap[:])
+	var f *os.File
 	l.inside([]string{"h1", "h2"}[node], func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -95,10 +92,10 @@ func (l *lab) tap(node int, id events.InterfaceID) *os.File {
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 			return err
 		}
-		l.taps[id] = os.NewFile(uintptr(fd), name)
+		f = os.NewFile(uintptr(fd), name)
 		return nil
 	})
-	f := l.taps[id]
+	l.taps[p.ID<<1|uint32(node)] = f
 	l.t.Cleanup(func() { f.Close() })
 	go func() {
 		b := make([]byte, 65536+vnetHeader)
@@ -118,8 +115,7 @@ func (l *lab) tap(node int, id events.InterfaceID) *os.File {
 func (l *lab) Send(node int, id events.InterfaceID, f []byte) datapathtest.Outcome {
 	l.t.Helper()
 	for n, d := range l.nodes[:2] { // who may be reached listens
-		for other, p := range d.ports {
-			_ = p
+		for other := range d.ports {
 			l.tap(n, other)
 		}
 	}
