@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"skerry/events"
@@ -96,6 +97,15 @@ func (l *lab) tap(node int, id events.InterfaceID) *os.File {
 		return nil
 	})
 	l.taps[p.ID<<1|uint32(node)] = f
+	// The kernel begins to send on a device some time after it has a carrier.
+	l.until(name+" is up", func() (up bool) {
+		l.inside([]string{"h1", "h2"}[node], func() error {
+			link, err := netlink.LinkByName(name)
+			up = err == nil && link.Attrs().OperState == netlink.OperUp
+			return err
+		})
+		return up
+	})
 	l.t.Cleanup(func() { f.Close() })
 	go func() {
 		b := make([]byte, 65536+vnetHeader)
