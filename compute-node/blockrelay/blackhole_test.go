@@ -3,6 +3,7 @@ package blockrelay
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"testing"
@@ -65,8 +66,15 @@ func TestBlackHole(t *testing.T) {
 		must(netns.Set(far))
 		up(name+"b", "10.255.0.2/24")
 		must(netns.Set(near))
-		conn, _, err := New(nil).hello(t.Context(), disk(s.l.Addr().String()), uint64(time.Now().UnixNano()))
-		must(err)
+		var conn net.Conn
+		for end := time.Now().Add(15 * time.Second); conn == nil; { // the link takes a moment to come back
+			c, _, err := New(nil).hello(t.Context(), disk(s.l.Addr().String()), uint64(time.Now().UnixNano()))
+			if err == nil {
+				conn = c
+			} else if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
 		var h [bhs]byte
 		h[0], h[1] = 0x43, 0x87
 		_, err = conn.Write(pdu(h, nil))
