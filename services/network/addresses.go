@@ -146,16 +146,23 @@ func elastic(v *state.View, s events.Stamp, id events.AllocationID, address stri
 	return nil, events.Faultf("MissingParameter", "Either public IP or allocation id must be specified")
 }
 
-// ReleaseAddress gives an Elastic IP address back to the region.
+// ReleaseAddress gives an Elastic IP address back to the region. In a default
+// VPC it lets go of its interface first; elsewhere that takes a
+// DisassociateAddress ("ReleaseAddress").
 func ReleaseAddress(v *state.View, s events.Stamp, c events.ReleaseAddress) ([]events.Event, error) {
 	a, err := elastic(v, s, c.Allocation, c.Address)
 	if err != nil {
 		return nil, err
 	}
+	var out []events.Event
 	if a.Association != "" {
-		return nil, events.Faultf("InvalidIPAddress.InUse", "Address %s is in use: disassociate it from %s first.", a.Address, a.Interface)
+		f, _ := v.Interfaces.Get(string(a.Interface))
+		if vpc, ok := v.VPCs.Get(string(f.Interface.VPC)); !ok || !vpc.Default {
+			return nil, events.Faultf("InvalidIPAddress.InUse", "Address %s is in use: disassociate it from %s first.", a.Address, a.Interface)
+		}
+		out = append(append(out, unbound(v, a)), again(v, a)...)
 	}
-	return []events.Event{events.AddressReleased{Allocation: a.Allocation, Address: a.Address, Account: a.Account}}, nil
+	return append(out, events.AddressReleased{Allocation: a.Allocation, Address: a.Address, Account: a.Account}), nil
 }
 
 // AssociateAddress binds an Elastic IP address. The interface's own public

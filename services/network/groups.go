@@ -170,37 +170,56 @@ func AuthorizeRules(v *state.View, s events.Stamp, c events.AuthorizeRules) ([]e
 	return out, nil
 }
 
-// RevokeRules removes rules. One that is not there is a fault, and then none is
-// removed.
+// RevokeRules removes rules. In a default VPC one that is not there is passed
+// over; elsewhere it is a fault, and then none is removed
+// ("RevokeSecurityGroupIngress").
 func RevokeRules(v *state.View, s events.Stamp, c events.RevokeRules) ([]events.Event, error) {
-	g, err := group(v, s.Account, c.Group, c.Name)
+	g, gone, unknown, err := revoked(v, s.Account, c)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Rules) == 0 && len(c.IDs) == 0 {
-		return nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	if vpc, ok := v.VPCs.Get(string(g.VPC)); len(unknown) > 0 && ok && !vpc.Default {
+		return nil, events.Faultf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 	}
-	var gone []events.RuleID
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	return []events.Event{events.RulesRevoked{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: gone}}, nil
+}
+
+// Unknown are the rules that a revocation describes and that the group has not.
+func Unknown(v *state.View, a events.AccountID, c events.RevokeRules) []events.Rule {
+	_, _, unknown, _ := revoked(v, a, c)
+	return unknown
+}
+
+// revoked finds what a revocation is about.
+func revoked(v *state.View, a events.AccountID, c events.RevokeRules) (g *state.Group, gone []events.RuleID, unknown []events.Rule, err error) {
+	if g, err = group(v, a, c.Group, c.Name); err != nil {
+		return nil, nil, nil, err
+	}
+	if len(c.Rules) == 0 && len(c.IDs) == 0 {
+		return nil, nil, nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	}
 	for _, id := range c.IDs {
-		at := slices.IndexFunc(g.Rules, func(r events.Rule) bool { return r.ID == id && r.Egress == c.Egress })
-		if at < 0 {
-			return nil, events.Faultf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
+		if !slices.ContainsFunc(g.Rules, func(r events.Rule) bool { return r.ID == id && r.Egress == c.Egress }) {
+			return nil, nil, nil, events.Faultf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
 		}
 		gone = append(gone, id)
 	}
 	for _, r := range c.Rules {
 		r.Egress = c.Egress
 		if r, err = ruleOf(v, g, r); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
-		at := slices.IndexFunc(g.Rules, func(o events.Rule) bool { return same(o, r) })
-		if at < 0 {
-			return nil, events.Faultf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+		if at := slices.IndexFunc(g.Rules, func(o events.Rule) bool { return same(o, r) }); at >= 0 {
+			gone = append(gone, g.Rules[at].ID)
+		} else {
+			unknown = append(unknown, r)
 		}
-		gone = append(gone, g.Rules[at].ID)
 	}
 	slices.Sort(gone)
-	return []events.Event{events.RulesRevoked{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: slices.Compact(gone)}}, nil
+	return g, slices.Compact(gone), unknown, nil
 }
 
 // same says whether two rules let the same through.
