@@ -88,7 +88,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dhcp: %w", err)
 	}
-	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_IP, &packet.Config{Filter: filter})
+	// Sockets of one protocol see a frame only after the data plane has dropped
+	// it; sockets of all protocols see it before.
+	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: filter})
 	if err != nil {
 		return fmt.Errorf("dhcp: %s: %w", s.Tap, err)
 	}
@@ -137,7 +139,9 @@ func (s *Server) Run(ctx context.Context) error {
 // the first one is let through and then dropped as malformed.
 var onlyRequests = []bpf.Instruction{
 	bpf.LoadExtension{Num: bpf.ExtType},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 8},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 10},
+	bpf.LoadAbsolute{Off: 12, Size: 2}, // EtherType
+	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 8},
 	bpf.LoadAbsolute{Off: etherSize + 9, Size: 1}, // protocol
 	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 6},
 	bpf.LoadAbsolute{Off: etherSize + 6, Size: 2}, // fragment offset
