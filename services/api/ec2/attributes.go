@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"skerry/events"
@@ -52,7 +53,7 @@ func (h *Handlers) DescribeInstanceAttribute(ctx context.Context, c *api.Call, i
 	case "rootDeviceName":
 		out.RootDeviceName = text(i.RootDevice)
 	case "blockDeviceMapping":
-		out.BlockDeviceMappings = []model.InstanceBlockDeviceMapping{}
+		out.BlockDeviceMappings = v.mapped(i)
 	case "productCodes":
 		out.ProductCodes = []model.ProductCode{}
 	case "sourceDestCheck":
@@ -153,7 +154,7 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 		case err != nil:
 			return nil, err
 		case names[0] == "blockDeviceMapping":
-			return nil, events.Faultf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", value(in.BlockDeviceMappings[0].DeviceName))
+			return new(model.ModifyInstanceAttributeOutput), v.checkMapped(i, in.BlockDeviceMappings)
 		case stopped != "" && i.State != state.Stopped:
 			return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", i.ID)
 		case stopped != "":
@@ -163,6 +164,22 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 	}
 	_, err := h.do(ctx, c, 0, cmd)
 	return new(model.ModifyInstanceAttributeOutput), err
+}
+
+// checkMapped accepts what the volumes of an instance are already: whether one is
+// deleted with its instance is settled when it is attached.
+func (v view) checkMapped(i *state.Instance, list []model.InstanceBlockDeviceMappingSpecification) error {
+	have := v.mapped(i)
+	for _, m := range list {
+		at := slices.IndexFunc(have, func(o model.InstanceBlockDeviceMapping) bool { return *o.DeviceName == value(m.DeviceName) })
+		if at < 0 {
+			return events.Faultf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", value(m.DeviceName))
+		}
+		if d := value(m.Ebs).DeleteOnTermination; d != nil && *d != *have[at].Ebs.DeleteOnTermination {
+			return unsupported("BlockDeviceMapping.Ebs.DeleteOnTermination", "the volume at %s keeps what it was attached with.", *have[at].DeviceName)
+		}
+	}
+	return nil
 }
 
 // flatten moves a change given by Attribute and Value to where the structured

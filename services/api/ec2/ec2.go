@@ -92,7 +92,32 @@ func (h *Handlers) Table() *api.Table {
 	api.Handle(t, h.DescribeVpcs)
 	api.Handle(t, h.DescribeVpcAttribute)
 	api.Handle(t, h.DescribeSubnets)
+	api.Handle(t, h.DescribeInternetGateways)
+	api.Handle(t, h.DescribeRouteTables)
+	api.Handle(t, h.DescribeNetworkInterfaces)
+
+	api.Handle(t, h.CreateSecurityGroup)
+	api.Handle(t, h.DeleteSecurityGroup)
 	api.Handle(t, h.DescribeSecurityGroups)
+	api.Handle(t, h.DescribeSecurityGroupRules)
+	api.Handle(t, h.AuthorizeSecurityGroupIngress)
+	api.Handle(t, h.AuthorizeSecurityGroupEgress)
+	api.Handle(t, h.RevokeSecurityGroupIngress)
+	api.Handle(t, h.RevokeSecurityGroupEgress)
+
+	api.Handle(t, h.AllocateAddress)
+	api.Handle(t, h.ReleaseAddress)
+	api.Handle(t, h.AssociateAddress)
+	api.Handle(t, h.DisassociateAddress)
+	api.Handle(t, h.DescribeAddresses)
+
+	api.Handle(t, h.CreateVolume)
+	api.Handle(t, h.DeleteVolume)
+	api.Handle(t, h.DescribeVolumes)
+	api.Handle(t, h.DescribeVolumeStatus)
+	api.Handle(t, h.DescribeVolumeAttribute)
+	api.Handle(t, h.AttachVolume)
+	api.Handle(t, h.DetachVolume)
 	return t
 }
 

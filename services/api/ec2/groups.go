@@ -137,17 +137,22 @@ func showGroup(g *state.Group) model.SecurityGroup {
 		if r.Egress {
 			into = &out.IpPermissionsEgress
 		}
-		p := permission(into, r)
-		switch {
-		case r.Group != "":
-			p.UserIdGroupPairs = append(p.UserIdGroupPairs, model.UserIdGroupPair{GroupId: some(r.Group), UserId: some(g.Account), Description: some(r.Description)})
-		case r.CIDR.Addr().Is4():
-			p.IpRanges = append(p.IpRanges, model.IpRange{CidrIp: new(r.CIDR.String()), Description: some(r.Description)})
-		case r.CIDR.IsValid():
-			p.Ipv6Ranges = append(p.Ipv6Ranges, model.Ipv6Range{CidrIpv6: new(r.CIDR.String()), Description: some(r.Description)})
-		}
+		addRule(into, g.Account, r)
 	}
 	return out
+}
+
+// addRule adds a rule to the permission that it belongs to.
+func addRule(into *[]model.IpPermission, account events.AccountID, r events.Rule) {
+	p := permission(into, r)
+	switch {
+	case r.Group != "":
+		p.UserIdGroupPairs = append(p.UserIdGroupPairs, model.UserIdGroupPair{GroupId: some(r.Group), UserId: some(account), Description: some(r.Description)})
+	case r.CIDR.Addr().Is4():
+		p.IpRanges = append(p.IpRanges, model.IpRange{CidrIp: new(r.CIDR.String()), Description: some(r.Description)})
+	case r.CIDR.IsValid():
+		p.Ipv6Ranges = append(p.Ipv6Ranges, model.Ipv6Range{CidrIpv6: new(r.CIDR.String()), Description: some(r.Description)})
+	}
 }
 
 // permission finds the permission that a rule belongs to, or adds it. A rule of

@@ -3,6 +3,7 @@ package ec2
 import (
 	"skerry/services/api/filter"
 	"skerry/services/api/model"
+	"skerry/services/state"
 )
 
 type (
@@ -18,6 +19,32 @@ func nics(values func(nic) []string) func(instanceRow) []string {
 // addresses is a filter on the addresses of its interfaces.
 func addresses(values func(model.InstancePrivateIpAddress) []string) func(instanceRow) []string {
 	return nics(func(n nic) []string { return each(n.PrivateIpAddresses, values) })
+}
+
+// associations is a filter on the public addresses of its interfaces.
+func associations(values func(model.InstanceNetworkInterfaceAssociation) []string) func(instanceRow) []string {
+	return nics(func(n nic) []string {
+		if n.Association == nil {
+			return nil
+		}
+		return values(*n.Association)
+	})
+}
+
+// elastic is a filter on its Elastic IP addresses, of which DescribeInstances
+// shows less than can be asked.
+func elastic(values func(*state.Address) []string) func(instanceRow) []string {
+	return func(r instanceRow) []string { return each(r.shown.public, values) }
+}
+
+func allocation(a *state.Address) []string  { return word(some(a.Allocation)) }
+func association(a *state.Address) []string { return word(some(a.Association)) }
+
+// disks is a filter on the volumes of an instance.
+func disks(values func(model.EbsInstanceBlockDevice) []string) func(instanceRow) []string {
+	return func(r instanceRow) []string {
+		return each(r.shown.BlockDeviceMappings, func(m model.InstanceBlockDeviceMapping) []string { return values(*m.Ebs) })
+	}
 }
 
 // instanceListing has the filters of DescribeInstances in the EC2 API
@@ -80,11 +107,13 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	"virtualization-type":               func(r instanceRow) []string { return word(r.shown.VirtualizationType) },
 	"vpc-id":                            func(r instanceRow) []string { return word(r.shown.VpcId) },
 
-	"block-device-mapping.attach-time":           never[instanceRow],
-	"block-device-mapping.delete-on-termination": never[instanceRow],
-	"block-device-mapping.device-name":           never[instanceRow],
-	"block-device-mapping.status":                never[instanceRow],
-	"block-device-mapping.volume-id":             never[instanceRow],
+	"block-device-mapping.attach-time":           disks(func(d model.EbsInstanceBlockDevice) []string { return moment(d.AttachTime) }),
+	"block-device-mapping.delete-on-termination": disks(func(d model.EbsInstanceBlockDevice) []string { return flag(d.DeleteOnTermination) }),
+	"block-device-mapping.device-name": func(r instanceRow) []string {
+		return each(r.shown.BlockDeviceMappings, func(m model.InstanceBlockDeviceMapping) []string { return word(m.DeviceName) })
+	},
+	"block-device-mapping.status":    disks(func(d model.EbsInstanceBlockDevice) []string { return word(d.Status) }),
+	"block-device-mapping.volume-id": disks(func(d model.EbsInstanceBlockDevice) []string { return word(d.VolumeId) }),
 
 	"capacity-reservation-id": never[instanceRow],
 	"capacity-reservation-specification.capacity-reservation-preference": func(r instanceRow) []string {
@@ -115,23 +144,23 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	},
 	"private-dns-name-options.hostname-type": func(r instanceRow) []string { return word(r.shown.PrivateDnsNameOptions.HostnameType) },
 
-	"network-interface.addresses.association.allocation-id":     never[instanceRow],
-	"network-interface.addresses.association.association-id":    never[instanceRow],
+	"network-interface.addresses.association.allocation-id":     elastic(allocation),
+	"network-interface.addresses.association.association-id":    elastic(association),
 	"network-interface.addresses.association.carrier-ip":        never[instanceRow],
 	"network-interface.addresses.association.customer-owned-ip": never[instanceRow],
-	"network-interface.addresses.association.ip-owner-id":       never[instanceRow],
-	"network-interface.addresses.association.public-dns-name":   never[instanceRow],
-	"network-interface.addresses.association.public-ip":         never[instanceRow],
+	"network-interface.addresses.association.ip-owner-id":       associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.IpOwnerId) }),
+	"network-interface.addresses.association.public-dns-name":   associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicDnsName) }),
+	"network-interface.addresses.association.public-ip":         associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicIp) }),
 	"network-interface.addresses.primary":                       addresses(func(a model.InstancePrivateIpAddress) []string { return flag(a.Primary) }),
 	"network-interface.addresses.private-dns-name":              addresses(func(a model.InstancePrivateIpAddress) []string { return word(a.PrivateDnsName) }),
 	"network-interface.addresses.private-ip-address":            addresses(func(a model.InstancePrivateIpAddress) []string { return word(a.PrivateIpAddress) }),
-	"network-interface.association.allocation-id":               never[instanceRow],
-	"network-interface.association.association-id":              never[instanceRow],
+	"network-interface.association.allocation-id":               elastic(allocation),
+	"network-interface.association.association-id":              elastic(association),
 	"network-interface.association.carrier-ip":                  never[instanceRow],
 	"network-interface.association.customer-owned-ip":           never[instanceRow],
-	"network-interface.association.ip-owner-id":                 never[instanceRow],
-	"network-interface.association.public-dns-name":             never[instanceRow],
-	"network-interface.association.public-ip":                   never[instanceRow],
+	"network-interface.association.ip-owner-id":                 associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.IpOwnerId) }),
+	"network-interface.association.public-dns-name":             associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicDnsName) }),
+	"network-interface.association.public-ip":                   associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicIp) }),
 
 	"network-interface.attachment.attach-time":           nics(func(n nic) []string { return moment(n.Attachment.AttachTime) }),
 	"network-interface.attachment.attachment-id":         nics(func(n nic) []string { return word(n.Attachment.AttachmentId) }),
@@ -159,7 +188,7 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	"network-interface.owner-id":                       nics(func(n nic) []string { return word(n.OwnerId) }),
 	"network-interface.private-dns-name":               nics(func(n nic) []string { return word(n.PrivateDnsName) }),
 	"network-interface.private-ip-address":             nics(func(n nic) []string { return word(n.PrivateIpAddress) }),
-	"network-interface.public-dns-name":                never[instanceRow],
+	"network-interface.public-dns-name":                associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicDnsName) }),
 	"network-interface.requester-id":                   never[instanceRow],
 	"network-interface.requester-managed":              nics(func(nic) []string { return []string{"false"} }),
 	"network-interface.source-dest-check":              nics(func(n nic) []string { return flag(n.SourceDestCheck) }),

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"skerry/events"
 	"skerry/services/api"
@@ -22,6 +20,7 @@ type instance struct {
 	reservation events.ReservationID
 	owner       events.AccountID
 	nicTags     []events.Tag // of its interfaces
+	public      []*state.Address
 }
 
 // DescribeInstances lists instances by reservation, in the order of their
@@ -100,7 +99,7 @@ func showState(s string) *model.InstanceState {
 }
 
 // instance shows an instance. It has a private name and address from the
-// start, and none once it is terminated.
+// start, and none once it is terminated; public ones while it runs.
 func (v view) instance(i *state.Instance) instance {
 	pick := func(s ...string) *string { return new(cmp.Or(s...)) }
 	m := i.Metadata
@@ -110,7 +109,7 @@ func (v view) instance(i *state.Instance) instance {
 		State: showState(i.State), StateTransitionReason: new(i.Transition),
 		Placement:    &model.Placement{AvailabilityZone: some(i.Zone), GroupName: new(""), Tenancy: new("default")},
 		Architecture: some(i.Architecture), VirtualizationType: some(i.Virtualization), Hypervisor: new("xen"),
-		RootDeviceName: some(i.RootDevice), RootDeviceType: some(i.RootDeviceType), BlockDeviceMappings: []model.InstanceBlockDeviceMapping{},
+		RootDeviceName: some(i.RootDevice), RootDeviceType: some(i.RootDeviceType), BlockDeviceMappings: v.mapped(i),
 		EbsOptimized: new(false), EnaSupport: new(false), Monitoring: &model.Monitoring{State: new("disabled")},
 		PrivateDnsName: new(""), PublicDnsName: new(""), ProductCodes: []model.ProductCode{},
 		NetworkInterfaces: []model.InstanceNetworkInterface{}, SecurityGroups: []model.GroupIdentifier{}, Tags: shownTags(v.TagsOf(string(i.ID))),
@@ -138,6 +137,12 @@ func (v view) instance(i *state.Instance) instance {
 		if n == 0 {
 			out.SubnetId, out.VpcId, out.PrivateIpAddress = shown.SubnetId, shown.VpcId, shown.PrivateIpAddress
 			out.PrivateDnsName, out.SecurityGroups, out.SourceDestCheck = shown.PrivateDnsName, shown.Groups, shown.SourceDestCheck
+			if shown.Association != nil {
+				out.PublicDnsName, out.PublicIpAddress = shown.Association.PublicDnsName, shown.Association.PublicIp
+			}
+		}
+		if a, ok := v.public(i, f.ID); ok {
+			out.public = append(out.public, a)
 		}
 		out.NetworkInterfaces = append(out.NetworkInterfaces, shown)
 		out.nicTags = append(out.nicTags, v.TagsOf(string(f.ID))...)
@@ -145,37 +150,37 @@ func (v view) instance(i *state.Instance) instance {
 	return out
 }
 
+// mapped shows the volumes of an instance, by device.
+func (v view) mapped(i *state.Instance) []model.InstanceBlockDeviceMapping {
+	out := []model.InstanceBlockDeviceMapping{}
+	for r := range v.VolumesAttached(i.ID) {
+		a := r.Attachment
+		out = append(out, model.InstanceBlockDeviceMapping{DeviceName: &a.Device, Ebs: &model.EbsInstanceBlockDevice{
+			VolumeId: some(r.ID), Status: &a.State, AttachTime: &a.At, DeleteOnTermination: &a.DeleteOnTermination}})
+	}
+	slices.SortStableFunc(out, func(a, b model.InstanceBlockDeviceMapping) int { return cmp.Compare(*a.DeviceName, *b.DeviceName) })
+	return out
+}
+
 // attached shows an interface of an instance.
 func (v view) attached(i *state.Instance, f events.Interface) model.InstanceNetworkInterface {
-	status := "attached"
-	switch i.State {
-	case state.Pending:
-		status = "attaching"
-	case state.ShuttingDown:
-		status = "detaching"
-	}
-	name, ip := v.privateName(f.PrivateIP), f.PrivateIP.String()
-	return model.InstanceNetworkInterface{
+	name, ip := v.privateName(f), f.PrivateIP.String()
+	out := model.InstanceNetworkInterface{
 		NetworkInterfaceId: some(f.ID), OwnerId: some(i.Account), Status: new("in-use"), InterfaceType: new("interface"), Description: new(""),
 		VpcId: some(f.VPC), SubnetId: some(f.Subnet), MacAddress: new(f.MAC), SourceDestCheck: new(!i.NoSrcCheck),
 		PrivateDnsName: &name, PrivateIpAddress: &ip, Groups: v.groups(f.Groups),
 		PrivateIpAddresses: []model.InstancePrivateIpAddress{{Primary: new(true), PrivateDnsName: &name, PrivateIpAddress: &ip}},
 		Ipv6Addresses:      []model.InstanceIpv6Address{},
 		Attachment: &model.InstanceNetworkInterfaceAttachment{
-			AttachmentId: new("eni-attach-" + strings.TrimPrefix(string(f.ID), "eni-")), AttachTime: new(i.At), Status: &status,
+			AttachmentId: attachmentID(f.ID), AttachTime: new(i.At), Status: new(attachmentStatus(i)),
 			DeleteOnTermination: new(true), DeviceIndex: new(int32(f.DeviceIndex)), NetworkCardIndex: new(int32(0)),
 		},
 	}
-}
-
-// privateName is the name of an address within its VPC ("Amazon EC2 instance
-// hostname types"): us-east-1 has a domain of its own.
-func (v view) privateName(ip netip.Addr) string {
-	domain := v.Meta.Region + ".compute.internal"
-	if v.Meta.Region == "us-east-1" {
-		domain = "ec2.internal"
+	if a, ok := v.public(i, f.ID); ok {
+		out.Association = &model.InstanceNetworkInterfaceAssociation{IpOwnerId: addressOwner(a), PublicDnsName: new(v.publicName(a)), PublicIp: new(a.Address.String())}
+		out.PrivateIpAddresses[0].Association = out.Association
 	}
-	return "ip-" + strings.ReplaceAll(ip.String(), ".", "-") + "." + domain
+	return out
 }
 
 // groups names security groups, by name.

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -169,6 +170,57 @@ func (f *fake) report(t testing.TB, id string, p events.Phase) {
 	f.act(t, "", events.ReportInstance{Host: i.Host, Instance: i.ID, Generation: i.Generation, Phase: p})
 }
 
+// placeVolumes gives the volumes that wait the storage node of their zone.
+func (f *fake) placeVolumes(t testing.TB) {
+	t.Helper()
+	var p []events.VolumePlacement
+	for _, r := range f.view().Volumes.All() {
+		if r.Host == "" {
+			p = append(p, events.VolumePlacement{Volume: r.ID, Host: events.HostID(r.Zone + "-1"), Why: events.Why{Policy: "test"}})
+		}
+	}
+	f.act(t, "", events.PlaceVolumes{Placements: p})
+}
+
+// stored is the storage node's word about a volume at its epoch.
+func (f *fake) stored(t testing.TB, id string, p events.VolumePhase) {
+	t.Helper()
+	r, ok := f.view().Volumes.Get(id)
+	if !ok {
+		t.Fatal("no volume", id)
+	}
+	f.act(t, "", events.ReportVolume{Host: r.Host, Volume: r.ID, Epoch: r.Epoch, Boot: r.Boot, Phase: p})
+}
+
+// disk is the word of an instance's host about its volume.
+func (f *fake) disk(t testing.TB, id string, p events.DiskPhase) {
+	t.Helper()
+	r, ok := f.view().Volumes.Get(id)
+	if !ok || r.Attachment == nil {
+		t.Fatal("no attachment", id)
+	}
+	i, _ := f.view().Instances.Get(string(r.Attachment.Instance))
+	f.act(t, "", events.ReportDisk{Host: i.Host, Instance: i.ID, Volume: r.ID, Attachment: r.Attachment.ID, Phase: p})
+}
+
+// volume makes a volume that is available.
+func (w *world) volume(account string, zone events.Zone, params ...string) string {
+	w.t.Helper()
+	id := w.ok(account, "CreateVolume", append(params, "AvailabilityZone", string(zone), "Size", "1")...).text("volumeId")
+	w.placeVolumes(w.t)
+	w.stored(w.t, id, events.VolumeReady)
+	return id
+}
+
+// running launches an instance and boots it.
+func (w *world) running(account string, params ...string) string {
+	w.t.Helper()
+	id := w.run(account, params...)[0]
+	w.place(w.t)
+	w.report(w.t, id, events.PhaseRunning)
+	return id
+}
+
 const (
 	alice   = "111111111111"
 	bob     = "222222222222"
@@ -178,7 +230,8 @@ const (
 	version = "2016-11-15"
 )
 
-// world is a region with three zones, two hosts each, two accounts, and a door.
+// world is a region with three zones, two hosts each and a gateway node and a
+// storage node, public addresses, two accounts, and a door.
 type world struct {
 	*fake
 	t    testing.TB
@@ -198,7 +251,7 @@ func newWorld(t testing.TB) *world {
 		tokens: map[string]events.Reply{}, consoles: map[events.InstanceID]events.Console{}}
 	zones := []events.Zone{"isle-1a", "isle-1b", "isle-1c"}
 	file := func(n string) events.ImageFile { return events.ImageFile{Name: n, SHA256: "00", Bytes: 1} }
-	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Images: []events.Image{
+	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}, Images: []events.Image{
 		{ID: aki, Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
 		{ID: ari, Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
 		{ID: ami, Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
@@ -209,6 +262,10 @@ func newWorld(t testing.TB) *world {
 			f.act(t, "", events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i)), Kind: "compute", Zone: z, Boot: "b",
 				Capacity: events.Capacity{VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000}})
 		}
+	}
+	for n, z := range zones {
+		f.act(t, "", events.JoinNode{Host: events.HostID(z + "-gw"), Kind: "gateway", Zone: z, Boot: "b", Address: fmt.Sprintf("10.0.0.%d", 10+n)})
+		f.act(t, "", events.JoinNode{Host: events.HostID(z + "-1"), Kind: "storage", Zone: z, Boot: "b", Address: fmt.Sprintf("10.0.0.%d:3260", 20+n), Capacity: events.Capacity{DiskGiB: 1000}})
 	}
 	w := &world{fake: f, t: t, key: key, keys: map[string]string{}, log: new(bytes.Buffer)}
 	f.act(t, "", events.CreateAccount{Name: "alice", ID: alice})

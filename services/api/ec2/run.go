@@ -243,7 +243,6 @@ func primary(in *model.RunInstancesInput, cmd *events.RunInstances) error {
 	}
 	if err := refuse(
 		param{"NetworkInterface.1.AssociateCarrierIpAddress", value(n.AssociateCarrierIpAddress)},
-		param{"NetworkInterface.1.AssociatePublicIpAddress", value(n.AssociatePublicIpAddress)},
 		param{"NetworkInterface.1.ConnectionTrackingSpecification", n.ConnectionTrackingSpecification != nil},
 		param{"NetworkInterface.1.DeleteOnTermination", n.DeleteOnTermination != nil && !*n.DeleteOnTermination},
 		param{"NetworkInterface.1.Description", value(n.Description) != ""},
@@ -271,5 +270,6 @@ func primary(in *model.RunInstancesInput, cmd *events.RunInstances) error {
 		return err
 	}
 	cmd.Subnet, cmd.PrivateIP, cmd.Groups = events.SubnetID(value(n.SubnetId)), ip, typed[events.GroupID](n.Groups)
+	cmd.PublicIP = n.AssociatePublicIpAddress
 	return nil
 }

@@ -90,13 +90,14 @@ func (h *Handlers) DescribeSubnets(ctx context.Context, c *api.Call, in *model.D
 	return out, err
 }
 
-// subnet shows a subnet. None gives public addresses at launch.
+// subnet shows a subnet. A default one gives public addresses at launch, while
+// the region has any.
 func (v view) subnet(s *state.Subnet) model.Subnet {
 	return model.Subnet{
 		SubnetId: some(s.ID), SubnetArn: new(fmt.Sprintf("arn:aws:ec2:%s:%s:subnet/%s", v.Meta.Region, s.Account, s.ID)),
 		VpcId: some(s.VPC), OwnerId: some(s.Account), State: new("available"), CidrBlock: new(s.CIDR.String()),
 		AvailabilityZone: some(s.Zone), AvailabilityZoneId: new(network.ZoneID(v.View, s.Zone)), AvailableIpAddressCount: new(int32(network.Free(s))),
-		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(false), MapCustomerOwnedIpOnLaunch: new(false),
+		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(s.Default && len(v.Meta.Public) > 0), MapCustomerOwnedIpOnLaunch: new(false),
 		AssignIpv6AddressOnCreation: new(false), EnableDns64: new(false), Ipv6Native: new(false),
 		Ipv6CidrBlockAssociationSet: []model.SubnetIpv6CidrBlockAssociation{},
 		PrivateDnsNameOptionsOnLaunch: &model.PrivateDnsNameOptionsOnLaunch{

@@ -84,6 +84,7 @@ var resourceTypes = map[string]string{
 	"i": "instance", "ami": "image", "aki": "image", "ari": "image", "key": "key-pair", "vpc": "vpc",
 	"subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule", "eni": "network-interface",
 	"vol": "volume", "snap": "snapshot", "r": "reservation",
+	"igw": "internet-gateway", "rtb": "route-table", "eipalloc": "elastic-ip",
 }
 
 func resourceType(id string) string {

@@ -4,20 +4,51 @@ package model
 
 import "skerry/services/api/reply"
 
-func (*CreateKeyPairInput) ActionName() (reply.Service, string)   { return "ec2", "CreateKeyPair" }
-func (v *CreateKeyPairInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
-func (*CreateTagsInput) ActionName() (reply.Service, string)      { return "ec2", "CreateTags" }
-func (v *CreateTagsInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
-func (*DeleteKeyPairInput) ActionName() (reply.Service, string)   { return "ec2", "DeleteKeyPair" }
-func (v *DeleteKeyPairInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*AllocateAddressInput) ActionName() (reply.Service, string)  { return "ec2", "AllocateAddress" }
+func (v *AllocateAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
+func (*AssociateAddressInput) ActionName() (reply.Service, string) { return "ec2", "AssociateAddress" }
+func (v *AssociateAddressInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*AttachVolumeInput) ActionName() (reply.Service, string)     { return "ec2", "AttachVolume" }
+func (v *AttachVolumeInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*AuthorizeSecurityGroupEgressInput) ActionName() (reply.Service, string) {
+	return "ec2", "AuthorizeSecurityGroupEgress"
+}
+func (v *AuthorizeSecurityGroupEgressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*AuthorizeSecurityGroupIngressInput) ActionName() (reply.Service, string) {
+	return "ec2", "AuthorizeSecurityGroupIngress"
+}
+func (v *AuthorizeSecurityGroupIngressInput) IsDryRun() bool    { return v.DryRun != nil && *v.DryRun }
+func (*CreateKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "CreateKeyPair" }
+func (v *CreateKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateSecurityGroupInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateSecurityGroup"
+}
+func (v *CreateSecurityGroupInput) IsDryRun() bool              { return v.DryRun != nil && *v.DryRun }
+func (*CreateTagsInput) ActionName() (reply.Service, string)    { return "ec2", "CreateTags" }
+func (v *CreateTagsInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*CreateVolumeInput) ActionName() (reply.Service, string)  { return "ec2", "CreateVolume" }
+func (v *CreateVolumeInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
+func (v *CreateVolumeInput) Token() *string                     { return v.ClientToken }
+func (*DeleteKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "DeleteKeyPair" }
+func (v *DeleteKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteSecurityGroupInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteSecurityGroup"
+}
+func (v *DeleteSecurityGroupInput) IsDryRun() bool                { return v.DryRun != nil && *v.DryRun }
 func (*DeleteTagsInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteTags" }
 func (v *DeleteTagsInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVolumeInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteVolume" }
+func (v *DeleteVolumeInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
 func (*DeregisterImageInput) ActionName() (reply.Service, string) { return "ec2", "DeregisterImage" }
 func (v *DeregisterImageInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeAccountAttributesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeAccountAttributes"
 }
 func (v *DescribeAccountAttributesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeAddressesInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeAddresses"
+}
+func (v *DescribeAddressesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DescribeAvailabilityZonesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeAvailabilityZones"
 }
@@ -47,11 +78,27 @@ func (v *DescribeInstanceTypesInput) IsDryRun() bool { return v.DryRun != nil &&
 func (*DescribeInstancesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeInstances"
 }
-func (v *DescribeInstancesInput) IsDryRun() bool                   { return v.DryRun != nil && *v.DryRun }
+func (v *DescribeInstancesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeInternetGatewaysInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeInternetGateways"
+}
+func (v *DescribeInternetGatewaysInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
 func (*DescribeKeyPairsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeKeyPairs" }
 func (v *DescribeKeyPairsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
-func (*DescribeRegionsInput) ActionName() (reply.Service, string)  { return "ec2", "DescribeRegions" }
-func (v *DescribeRegionsInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
+func (*DescribeNetworkInterfacesInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeNetworkInterfaces"
+}
+func (v *DescribeNetworkInterfacesInput) IsDryRun() bool          { return v.DryRun != nil && *v.DryRun }
+func (*DescribeRegionsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeRegions" }
+func (v *DescribeRegionsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DescribeRouteTablesInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeRouteTables"
+}
+func (v *DescribeRouteTablesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeSecurityGroupRulesInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeSecurityGroupRules"
+}
+func (v *DescribeSecurityGroupRulesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DescribeSecurityGroupsInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeSecurityGroups"
 }
@@ -60,12 +107,28 @@ func (*DescribeSubnetsInput) ActionName() (reply.Service, string) { return "ec2"
 func (v *DescribeSubnetsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeTagsInput) ActionName() (reply.Service, string)    { return "ec2", "DescribeTags" }
 func (v *DescribeTagsInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVolumeAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVolumeAttribute"
+}
+func (v *DescribeVolumeAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVolumeStatusInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVolumeStatus"
+}
+func (v *DescribeVolumeStatusInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVolumesInput) ActionName() (reply.Service, string) { return "ec2", "DescribeVolumes" }
+func (v *DescribeVolumesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVpcAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeVpcAttribute"
 }
 func (v *DescribeVpcAttributeInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVpcsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeVpcs" }
 func (v *DescribeVpcsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DetachVolumeInput) ActionName() (reply.Service, string) { return "ec2", "DetachVolume" }
+func (v *DetachVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DisassociateAddressInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisassociateAddress"
+}
+func (v *DisassociateAddressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*GetCallerIdentityInput) ActionName() (reply.Service, string) {
 	return "sts", "GetCallerIdentity"
 }
@@ -85,10 +148,20 @@ func (*RebootInstancesInput) ActionName() (reply.Service, string) { return "ec2"
 func (v *RebootInstancesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*RegisterImageInput) ActionName() (reply.Service, string)   { return "ec2", "RegisterImage" }
 func (v *RegisterImageInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*ReleaseAddressInput) ActionName() (reply.Service, string)  { return "ec2", "ReleaseAddress" }
+func (v *ReleaseAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
 func (*ResetImageAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ResetImageAttribute"
 }
-func (v *ResetImageAttributeInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (v *ResetImageAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*RevokeSecurityGroupEgressInput) ActionName() (reply.Service, string) {
+	return "ec2", "RevokeSecurityGroupEgress"
+}
+func (v *RevokeSecurityGroupEgressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*RevokeSecurityGroupIngressInput) ActionName() (reply.Service, string) {
+	return "ec2", "RevokeSecurityGroupIngress"
+}
+func (v *RevokeSecurityGroupIngressInput) IsDryRun() bool        { return v.DryRun != nil && *v.DryRun }
 func (*RunInstancesInput) ActionName() (reply.Service, string)   { return "ec2", "RunInstances" }
 func (v *RunInstancesInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
 func (v *RunInstancesInput) Token() *string                      { return v.ClientToken }
@@ -113,14 +186,14 @@ var actions = map[reply.Service]map[string]bool{
 		"AcceptVpcEndpointConnections":                    false,
 		"AcceptVpcPeeringConnection":                      false,
 		"AdvertiseByoipCidr":                              false,
-		"AllocateAddress":                                 false,
+		"AllocateAddress":                                 true,
 		"AllocateHosts":                                   false,
 		"AllocateIpamPoolCidr":                            false,
 		"ApplySecurityGroupsToClientVpnTargetNetwork":     false,
 		"AssignIpv6Addresses":                             false,
 		"AssignPrivateIpAddresses":                        false,
 		"AssignPrivateNatGatewayAddress":                  false,
-		"AssociateAddress":                                false,
+		"AssociateAddress":                                true,
 		"AssociateClientVpnTargetNetwork":                 false,
 		"AssociateDhcpOptions":                            false,
 		"AssociateEnclaveCertificateIamRole":              false,
@@ -140,11 +213,11 @@ var actions = map[reply.Service]map[string]bool{
 		"AttachInternetGateway":                           false,
 		"AttachNetworkInterface":                          false,
 		"AttachVerifiedAccessTrustProvider":               false,
-		"AttachVolume":                                    false,
+		"AttachVolume":                                    true,
 		"AttachVpnGateway":                                false,
 		"AuthorizeClientVpnIngress":                       false,
-		"AuthorizeSecurityGroupEgress":                    false,
-		"AuthorizeSecurityGroupIngress":                   false,
+		"AuthorizeSecurityGroupEgress":                    true,
+		"AuthorizeSecurityGroupIngress":                   true,
 		"BundleInstance":                                  false,
 		"CancelBundleTask":                                false,
 		"CancelCapacityReservation":                       false,
@@ -207,7 +280,7 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateRestoreImageTask":                                       false,
 		"CreateRoute":                                                  false,
 		"CreateRouteTable":                                             false,
-		"CreateSecurityGroup":                                          false,
+		"CreateSecurityGroup":                                          true,
 		"CreateSnapshot":                                               false,
 		"CreateSnapshots":                                              false,
 		"CreateSpotDatafeedSubscription":                               false,
@@ -234,7 +307,7 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateVerifiedAccessGroup":                                    false,
 		"CreateVerifiedAccessInstance":                                 false,
 		"CreateVerifiedAccessTrustProvider":                            false,
-		"CreateVolume":                                                 false,
+		"CreateVolume":                                                 true,
 		"CreateVpc":                                                    false,
 		"CreateVpcEndpoint":                                            false,
 		"CreateVpcEndpointConnectionNotification":                      false,
@@ -284,7 +357,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteQueuedReservedInstances":                                   false,
 		"DeleteRoute":                                                     false,
 		"DeleteRouteTable":                                                false,
-		"DeleteSecurityGroup":                                             false,
+		"DeleteSecurityGroup":                                             true,
 		"DeleteSnapshot":                                                  false,
 		"DeleteSpotDatafeedSubscription":                                  false,
 		"DeleteSubnet":                                                    false,
@@ -309,7 +382,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteVerifiedAccessGroup":                                       false,
 		"DeleteVerifiedAccessInstance":                                    false,
 		"DeleteVerifiedAccessTrustProvider":                               false,
-		"DeleteVolume":                                                    false,
+		"DeleteVolume":                                                    true,
 		"DeleteVpc":                                                       false,
 		"DeleteVpcEndpointConnectionNotifications":                        false,
 		"DeleteVpcEndpointServiceConfigurations":                          false,
@@ -328,7 +401,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DeregisterTransitGatewayMulticastGroupSources":                   false,
 		"DescribeAccountAttributes":                                       true,
 		"DescribeAddressTransfers":                                        false,
-		"DescribeAddresses":                                               false,
+		"DescribeAddresses":                                               true,
 		"DescribeAddressesAttribute":                                      false,
 		"DescribeAggregateIdFormat":                                       false,
 		"DescribeAvailabilityZones":                                       true,
@@ -381,7 +454,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeInstanceTypeOfferings":                                   true,
 		"DescribeInstanceTypes":                                           true,
 		"DescribeInstances":                                               true,
-		"DescribeInternetGateways":                                        false,
+		"DescribeInternetGateways":                                        true,
 		"DescribeIpamByoasn":                                              false,
 		"DescribeIpamExternalResourceVerificationTokens":                  false,
 		"DescribeIpamPools":                                               false,
@@ -411,7 +484,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeNetworkInsightsPaths":                                    false,
 		"DescribeNetworkInterfaceAttribute":                               false,
 		"DescribeNetworkInterfacePermissions":                             false,
-		"DescribeNetworkInterfaces":                                       false,
+		"DescribeNetworkInterfaces":                                       true,
 		"DescribePlacementGroups":                                         false,
 		"DescribePrefixLists":                                             false,
 		"DescribePrincipalIdFormat":                                       false,
@@ -422,11 +495,11 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeReservedInstancesListings":                               false,
 		"DescribeReservedInstancesModifications":                          false,
 		"DescribeReservedInstancesOfferings":                              false,
-		"DescribeRouteTables":                                             false,
+		"DescribeRouteTables":                                             true,
 		"DescribeScheduledInstanceAvailability":                           false,
 		"DescribeScheduledInstances":                                      false,
 		"DescribeSecurityGroupReferences":                                 false,
-		"DescribeSecurityGroupRules":                                      false,
+		"DescribeSecurityGroupRules":                                      true,
 		"DescribeSecurityGroups":                                          true,
 		"DescribeSnapshotAttribute":                                       false,
 		"DescribeSnapshotTierStatus":                                      false,
@@ -461,9 +534,9 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeVerifiedAccessInstanceLoggingConfigurations":             false,
 		"DescribeVerifiedAccessInstances":                                 false,
 		"DescribeVerifiedAccessTrustProviders":                            false,
-		"DescribeVolumeAttribute":                                         false,
-		"DescribeVolumeStatus":                                            false,
-		"DescribeVolumes":                                                 false,
+		"DescribeVolumeAttribute":                                         true,
+		"DescribeVolumeStatus":                                            true,
+		"DescribeVolumes":                                                 true,
 		"DescribeVolumesModifications":                                    false,
 		"DescribeVpcAttribute":                                            true,
 		"DescribeVpcClassicLink":                                          false,
@@ -482,7 +555,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DetachInternetGateway":                                           false,
 		"DetachNetworkInterface":                                          false,
 		"DetachVerifiedAccessTrustProvider":                               false,
-		"DetachVolume":                                                    false,
+		"DetachVolume":                                                    true,
 		"DetachVpnGateway":                                                false,
 		"DisableAddressTransfer":                                          false,
 		"DisableAwsNetworkPerformanceMetricSubscription":                  false,
@@ -500,7 +573,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DisableVgwRoutePropagation":                                      false,
 		"DisableVpcClassicLink":                                           false,
 		"DisableVpcClassicLinkDnsSupport":                                 false,
-		"DisassociateAddress":                                             false,
+		"DisassociateAddress":                                             true,
 		"DisassociateClientVpnTargetNetwork":                              false,
 		"DisassociateEnclaveCertificateIamRole":                           false,
 		"DisassociateIamInstanceProfile":                                  false,
@@ -681,7 +754,7 @@ var actions = map[reply.Service]map[string]bool{
 		"RejectTransitGatewayVpcAttachment":                               false,
 		"RejectVpcEndpointConnections":                                    false,
 		"RejectVpcPeeringConnection":                                      false,
-		"ReleaseAddress":                                                  false,
+		"ReleaseAddress":                                                  true,
 		"ReleaseHosts":                                                    false,
 		"ReleaseIpamPoolAllocation":                                       false,
 		"ReplaceIamInstanceProfileAssociation":                            false,
@@ -707,8 +780,8 @@ var actions = map[reply.Service]map[string]bool{
 		"RestoreSnapshotFromRecycleBin":                                   false,
 		"RestoreSnapshotTier":                                             false,
 		"RevokeClientVpnIngress":                                          false,
-		"RevokeSecurityGroupEgress":                                       false,
-		"RevokeSecurityGroupIngress":                                      false,
+		"RevokeSecurityGroupEgress":                                       true,
+		"RevokeSecurityGroupIngress":                                      true,
 		"RunInstances":                                                    true,
 		"RunScheduledInstances":                                           false,
 		"SearchLocalGatewayRoutes":                                        false,

@@ -4,12 +4,68 @@ package model
 
 import "skerry/services/api/query"
 
+func (v *AllocateAddressInput) DecodeQuery(d *query.Decoder) {
+	d.String("Address", &v.Address)
+	d.String("CustomerOwnedIpv4Pool", &v.CustomerOwnedIpv4Pool)
+	d.Enum("Domain", &v.Domain, wordsDomainType)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
+	d.String("PublicIpv4Pool", &v.PublicIpv4Pool)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *AssociateAddressInput) DecodeQuery(d *query.Decoder) {
+	d.String("AllocationId", &v.AllocationId)
+	d.Bool("AllowReassociation", &v.AllowReassociation)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.String("PrivateIpAddress", &v.PrivateIpAddress)
+	d.String("PublicIp", &v.PublicIp)
+}
+
+func (v *AttachVolumeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Device", "InstanceId", "VolumeId")
+	d.String("Device", &v.Device)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("VolumeId", &v.VolumeId)
+}
+
 func (v *AttributeBooleanValue) DecodeQuery(d *query.Decoder) {
 	d.Bool("Value", &v.Value)
 }
 
 func (v *AttributeValue) DecodeQuery(d *query.Decoder) {
 	d.String("Value", &v.Value)
+}
+
+func (v *AuthorizeSecurityGroupEgressInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GroupId")
+	d.String("CidrIp", &v.CidrIp)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("FromPort", &v.FromPort)
+	d.String("GroupId", &v.GroupId)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	d.String("IpProtocol", &v.IpProtocol)
+	d.String("SourceSecurityGroupName", &v.SourceSecurityGroupName)
+	d.String("SourceSecurityGroupOwnerId", &v.SourceSecurityGroupOwnerId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Int32("ToPort", &v.ToPort)
+}
+
+func (v *AuthorizeSecurityGroupIngressInput) DecodeQuery(d *query.Decoder) {
+	d.String("CidrIp", &v.CidrIp)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("FromPort", &v.FromPort)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	d.String("IpProtocol", &v.IpProtocol)
+	d.String("SourceSecurityGroupName", &v.SourceSecurityGroupName)
+	d.String("SourceSecurityGroupOwnerId", &v.SourceSecurityGroupOwnerId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Int32("ToPort", &v.ToPort)
 }
 
 func (v *BlobAttributeValue) DecodeQuery(d *query.Decoder) {
@@ -54,11 +110,37 @@ func (v *CreateKeyPairInput) DecodeQuery(d *query.Decoder) {
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 }
 
+func (v *CreateSecurityGroupInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GroupDescription", "GroupName")
+	d.String("GroupDescription", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupName", &v.GroupName)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *CreateTagsInput) DecodeQuery(d *query.Decoder) {
 	d.Require("ResourceId", "Tag")
 	d.Bool("DryRun", &v.DryRun)
 	d.Strings("ResourceId", &v.Resources)
 	query.List(d, "Tag", &v.Tags)
+}
+
+func (v *CreateVolumeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AvailabilityZone")
+	d.String("AvailabilityZone", &v.AvailabilityZone)
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Encrypted", &v.Encrypted)
+	d.Int32("Iops", &v.Iops)
+	d.String("KmsKeyId", &v.KmsKeyId)
+	d.Bool("MultiAttachEnabled", &v.MultiAttachEnabled)
+	d.String("OutpostArn", &v.OutpostArn)
+	d.Int32("Size", &v.Size)
+	d.String("SnapshotId", &v.SnapshotId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Int32("Throughput", &v.Throughput)
+	d.Enum("VolumeType", &v.VolumeType, wordsVolumeType)
 }
 
 func (v *CreditSpecificationRequest) DecodeQuery(d *query.Decoder) {
@@ -72,11 +154,23 @@ func (v *DeleteKeyPairInput) DecodeQuery(d *query.Decoder) {
 	d.String("KeyPairId", &v.KeyPairId)
 }
 
+func (v *DeleteSecurityGroupInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+}
+
 func (v *DeleteTagsInput) DecodeQuery(d *query.Decoder) {
 	d.Require("ResourceId")
 	d.Bool("DryRun", &v.DryRun)
 	d.Strings("ResourceId", &v.Resources)
 	query.List(d, "Tag", &v.Tags)
+}
+
+func (v *DeleteVolumeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VolumeId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VolumeId", &v.VolumeId)
 }
 
 func (v *DeregisterImageInput) DecodeQuery(d *query.Decoder) {
@@ -88,6 +182,13 @@ func (v *DeregisterImageInput) DecodeQuery(d *query.Decoder) {
 func (v *DescribeAccountAttributesInput) DecodeQuery(d *query.Decoder) {
 	d.Enums("AttributeName", &v.AttributeNames, wordsAccountAttributeName)
 	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DescribeAddressesInput) DecodeQuery(d *query.Decoder) {
+	d.Strings("AllocationId", &v.AllocationIds)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("PublicIp", &v.PublicIps)
 }
 
 func (v *DescribeAvailabilityZonesInput) DecodeQuery(d *query.Decoder) {
@@ -157,6 +258,14 @@ func (v *DescribeInstancesInput) DecodeQuery(d *query.Decoder) {
 	d.String("NextToken", &v.NextToken)
 }
 
+func (v *DescribeInternetGatewaysInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("InternetGatewayId", &v.InternetGatewayIds)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+}
+
 func (v *DescribeKeyPairsInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	query.List(d, "Filter", &v.Filters)
@@ -165,11 +274,35 @@ func (v *DescribeKeyPairsInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("KeyPairId", &v.KeyPairIds)
 }
 
+func (v *DescribeNetworkInterfacesInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.Strings("NetworkInterfaceId", &v.NetworkInterfaceIds)
+	d.String("NextToken", &v.NextToken)
+}
+
 func (v *DescribeRegionsInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("AllRegions", &v.AllRegions)
 	d.Bool("DryRun", &v.DryRun)
 	query.List(d, "Filter", &v.Filters)
 	d.Strings("RegionName", &v.RegionNames)
+}
+
+func (v *DescribeRouteTablesInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("RouteTableId", &v.RouteTableIds)
+}
+
+func (v *DescribeSecurityGroupRulesInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("SecurityGroupRuleId", &v.SecurityGroupRuleIds)
 }
 
 func (v *DescribeSecurityGroupsInput) DecodeQuery(d *query.Decoder) {
@@ -196,6 +329,29 @@ func (v *DescribeTagsInput) DecodeQuery(d *query.Decoder) {
 	d.String("NextToken", &v.NextToken)
 }
 
+func (v *DescribeVolumeAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Attribute", "VolumeId")
+	d.Enum("Attribute", &v.Attribute, wordsVolumeAttributeName)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *DescribeVolumeStatusInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("VolumeId", &v.VolumeIds)
+}
+
+func (v *DescribeVolumesInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("VolumeId", &v.VolumeIds)
+}
+
 func (v *DescribeVpcAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Attribute", "VpcId")
 	d.Enum("Attribute", &v.Attribute, wordsVpcAttributeName)
@@ -209,6 +365,21 @@ func (v *DescribeVpcsInput) DecodeQuery(d *query.Decoder) {
 	d.Int32("MaxResults", &v.MaxResults)
 	d.String("NextToken", &v.NextToken)
 	d.Strings("VpcId", &v.VpcIds)
+}
+
+func (v *DetachVolumeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VolumeId")
+	d.String("Device", &v.Device)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Force", &v.Force)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *DisassociateAddressInput) DecodeQuery(d *query.Decoder) {
+	d.String("AssociationId", &v.AssociationId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("PublicIp", &v.PublicIp)
 }
 
 func (v *EbsBlockDevice) DecodeQuery(d *query.Decoder) {
@@ -337,12 +508,32 @@ func (v *InstanceNetworkInterfaceSpecification) DecodeQuery(d *query.Decoder) {
 	d.String("SubnetId", &v.SubnetId)
 }
 
+func (v *IpPermission) DecodeQuery(d *query.Decoder) {
+	d.Int32("FromPort", &v.FromPort)
+	d.String("IpProtocol", &v.IpProtocol)
+	query.List(d, "IpRanges", &v.IpRanges)
+	query.List(d, "Ipv6Ranges", &v.Ipv6Ranges)
+	query.List(d, "PrefixListIds", &v.PrefixListIds)
+	d.Int32("ToPort", &v.ToPort)
+	query.List(d, "Groups", &v.UserIdGroupPairs)
+}
+
+func (v *IpRange) DecodeQuery(d *query.Decoder) {
+	d.String("CidrIp", &v.CidrIp)
+	d.String("Description", &v.Description)
+}
+
 func (v *Ipv4PrefixSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.String("Ipv4Prefix", &v.Ipv4Prefix)
 }
 
 func (v *Ipv6PrefixSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.String("Ipv6Prefix", &v.Ipv6Prefix)
+}
+
+func (v *Ipv6Range) DecodeQuery(d *query.Decoder) {
+	d.String("CidrIpv6", &v.CidrIpv6)
+	d.String("Description", &v.Description)
 }
 
 func (v *LaunchPermission) DecodeQuery(d *query.Decoder) {
@@ -417,6 +608,11 @@ func (v *Placement) DecodeQuery(d *query.Decoder) {
 	d.Enum("Tenancy", &v.Tenancy, wordsTenancy)
 }
 
+func (v *PrefixListId) DecodeQuery(d *query.Decoder) {
+	d.String("Description", &v.Description)
+	d.String("PrefixListId", &v.PrefixListId)
+}
+
 func (v *PrivateDnsNameOptionsRequest) DecodeQuery(d *query.Decoder) {
 	d.Bool("EnableResourceNameDnsAAAARecord", &v.EnableResourceNameDnsAAAARecord)
 	d.Bool("EnableResourceNameDnsARecord", &v.EnableResourceNameDnsARecord)
@@ -456,11 +652,46 @@ func (v *RegisterImageInput) DecodeQuery(d *query.Decoder) {
 	d.String("VirtualizationType", &v.VirtualizationType)
 }
 
+func (v *ReleaseAddressInput) DecodeQuery(d *query.Decoder) {
+	d.String("AllocationId", &v.AllocationId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
+	d.String("PublicIp", &v.PublicIp)
+}
+
 func (v *ResetImageAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Attribute", "ImageId")
 	d.Enum("Attribute", &v.Attribute, wordsResetImageAttributeName)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("ImageId", &v.ImageId)
+}
+
+func (v *RevokeSecurityGroupEgressInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GroupId")
+	d.String("CidrIp", &v.CidrIp)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("FromPort", &v.FromPort)
+	d.String("GroupId", &v.GroupId)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	d.String("IpProtocol", &v.IpProtocol)
+	d.Strings("SecurityGroupRuleId", &v.SecurityGroupRuleIds)
+	d.String("SourceSecurityGroupName", &v.SourceSecurityGroupName)
+	d.String("SourceSecurityGroupOwnerId", &v.SourceSecurityGroupOwnerId)
+	d.Int32("ToPort", &v.ToPort)
+}
+
+func (v *RevokeSecurityGroupIngressInput) DecodeQuery(d *query.Decoder) {
+	d.String("CidrIp", &v.CidrIp)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("FromPort", &v.FromPort)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	d.String("IpProtocol", &v.IpProtocol)
+	d.Strings("SecurityGroupRuleId", &v.SecurityGroupRuleIds)
+	d.String("SourceSecurityGroupName", &v.SourceSecurityGroupName)
+	d.String("SourceSecurityGroupOwnerId", &v.SourceSecurityGroupOwnerId)
+	d.Int32("ToPort", &v.ToPort)
 }
 
 func (v *RunInstancesInput) DecodeQuery(d *query.Decoder) {
@@ -552,6 +783,16 @@ func (v *TerminateInstancesInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("InstanceId", &v.InstanceIds)
 }
 
+func (v *UserIdGroupPair) DecodeQuery(d *query.Decoder) {
+	d.String("Description", &v.Description)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	d.String("PeeringStatus", &v.PeeringStatus)
+	d.String("UserId", &v.UserId)
+	d.String("VpcId", &v.VpcId)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
 var wordsAccountAttributeName = []string{"supported-platforms", "default-vpc"}
 
 var wordsAmdSevSnpSpecification = []string{"enabled", "disabled"}
@@ -561,6 +802,8 @@ var wordsArchitectureValues = []string{"i386", "x86_64", "arm64", "x86_64_mac", 
 var wordsBootModeValues = []string{"legacy-bios", "uefi", "uefi-preferred"}
 
 var wordsCapacityReservationPreference = []string{"open", "none"}
+
+var wordsDomainType = []string{"vpc", "standard"}
 
 var wordsHostnameType = []string{"ip-name", "resource-name"}
 
@@ -605,6 +848,8 @@ var wordsSpotInstanceType = []string{"one-time", "persistent"}
 var wordsTenancy = []string{"default", "dedicated", "host"}
 
 var wordsTpmSupportValues = []string{"v2.0"}
+
+var wordsVolumeAttributeName = []string{"autoEnableIO", "productCodes"}
 
 var wordsVolumeType = []string{"standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"}
 

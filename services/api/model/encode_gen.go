@@ -15,6 +15,52 @@ func (v *AccountAttributeValue) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *Address) AppendXML(b []byte) []byte {
+	b = reply.String(b, "allocationId", v.AllocationId)
+	b = reply.String(b, "associationId", v.AssociationId)
+	b = reply.String(b, "carrierIp", v.CarrierIp)
+	b = reply.String(b, "customerOwnedIp", v.CustomerOwnedIp)
+	b = reply.String(b, "customerOwnedIpv4Pool", v.CustomerOwnedIpv4Pool)
+	b = reply.String(b, "domain", v.Domain)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "networkBorderGroup", v.NetworkBorderGroup)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.String(b, "networkInterfaceOwnerId", v.NetworkInterfaceOwnerId)
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	b = reply.String(b, "publicIp", v.PublicIp)
+	b = reply.String(b, "publicIpv4Pool", v.PublicIpv4Pool)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
+func (v *AllocateAddressOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "allocationId", v.AllocationId)
+	b = reply.String(b, "carrierIp", v.CarrierIp)
+	b = reply.String(b, "customerOwnedIp", v.CustomerOwnedIp)
+	b = reply.String(b, "customerOwnedIpv4Pool", v.CustomerOwnedIpv4Pool)
+	b = reply.String(b, "domain", v.Domain)
+	b = reply.String(b, "networkBorderGroup", v.NetworkBorderGroup)
+	b = reply.String(b, "publicIp", v.PublicIp)
+	b = reply.String(b, "publicIpv4Pool", v.PublicIpv4Pool)
+	return b
+}
+
+func (v *AssociateAddressOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "associationId", v.AssociationId)
+	return b
+}
+
+func (v *AttachmentEnaSrdSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enaSrdEnabled", v.EnaSrdEnabled)
+	b = reply.Struct(b, "enaSrdUdpSpecification", v.EnaSrdUdpSpecification)
+	return b
+}
+
+func (v *AttachmentEnaSrdUdpSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enaSrdUdpEnabled", v.EnaSrdUdpEnabled)
+	return b
+}
+
 func (v *AttributeBooleanValue) AppendXML(b []byte) []byte {
 	b = reply.Bool(b, "value", v.Value)
 	return b
@@ -22,6 +68,20 @@ func (v *AttributeBooleanValue) AppendXML(b []byte) []byte {
 
 func (v *AttributeValue) AppendXML(b []byte) []byte {
 	b = reply.String(b, "value", v.Value)
+	return b
+}
+
+func (v *AuthorizeSecurityGroupEgressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	b = reply.List(b, "securityGroupRuleSet", "item", v.SecurityGroupRules)
+	b = reply.Empty(b, "securityGroupRuleSet", v.SecurityGroupRules == nil)
+	return b
+}
+
+func (v *AuthorizeSecurityGroupIngressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	b = reply.List(b, "securityGroupRuleSet", "item", v.SecurityGroupRules)
+	b = reply.Empty(b, "securityGroupRuleSet", v.SecurityGroupRules == nil)
 	return b
 }
 
@@ -65,6 +125,13 @@ func (v *CapacityReservationTargetResponse) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *ConnectionTrackingConfiguration) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "tcpEstablishedTimeout", v.TcpEstablishedTimeout)
+	b = reply.Int32(b, "udpStreamTimeout", v.UdpStreamTimeout)
+	b = reply.Int32(b, "udpTimeout", v.UdpTimeout)
+	return b
+}
+
 func (v *ConnectionTrackingSpecificationResponse) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "tcpEstablishedTimeout", v.TcpEstablishedTimeout)
 	b = reply.Int32(b, "udpStreamTimeout", v.UdpStreamTimeout)
@@ -79,6 +146,13 @@ func (v *CpuOptions) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CreateSecurityGroupOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "groupId", v.GroupId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Empty(b, "tagSet", v.Tags == nil)
+	return b
+}
+
 func (v *DeleteKeyPairOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "keyPairId", v.KeyPairId)
 	b = reply.Bool(b, "return", v.Return)
@@ -88,6 +162,12 @@ func (v *DeleteKeyPairOutput) AppendXML(b []byte) []byte {
 func (v *DescribeAccountAttributesOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "accountAttributeSet", "item", v.AccountAttributes)
 	b = reply.Empty(b, "accountAttributeSet", v.AccountAttributes == nil)
+	return b
+}
+
+func (v *DescribeAddressesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "addressesSet", "item", v.Addresses)
+	b = reply.Empty(b, "addressesSet", v.Addresses == nil)
 	return b
 }
 
@@ -132,15 +212,43 @@ func (v *DescribeInstancesOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DescribeInternetGatewaysOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "internetGatewaySet", "item", v.InternetGateways)
+	b = reply.Empty(b, "internetGatewaySet", v.InternetGateways == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
 func (v *DescribeKeyPairsOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "keySet", "item", v.KeyPairs)
 	b = reply.Empty(b, "keySet", v.KeyPairs == nil)
 	return b
 }
 
+func (v *DescribeNetworkInterfacesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "networkInterfaceSet", "item", v.NetworkInterfaces)
+	b = reply.Empty(b, "networkInterfaceSet", v.NetworkInterfaces == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
 func (v *DescribeRegionsOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "regionInfo", "item", v.Regions)
 	b = reply.Empty(b, "regionInfo", v.Regions == nil)
+	return b
+}
+
+func (v *DescribeRouteTablesOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "routeTableSet", "item", v.RouteTables)
+	b = reply.Empty(b, "routeTableSet", v.RouteTables == nil)
+	return b
+}
+
+func (v *DescribeSecurityGroupRulesOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "securityGroupRuleSet", "item", v.SecurityGroupRules)
+	b = reply.Empty(b, "securityGroupRuleSet", v.SecurityGroupRules == nil)
 	return b
 }
 
@@ -162,6 +270,28 @@ func (v *DescribeTagsOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "nextToken", v.NextToken)
 	b = reply.List(b, "tagSet", "item", v.Tags)
 	b = reply.Empty(b, "tagSet", v.Tags == nil)
+	return b
+}
+
+func (v *DescribeVolumeAttributeOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "autoEnableIO", v.AutoEnableIO)
+	b = reply.List(b, "productCodes", "item", v.ProductCodes)
+	b = reply.Empty(b, "productCodes", v.ProductCodes == nil)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	return b
+}
+
+func (v *DescribeVolumeStatusOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "volumeStatusSet", "item", v.VolumeStatuses)
+	b = reply.Empty(b, "volumeStatusSet", v.VolumeStatuses == nil)
+	return b
+}
+
+func (v *DescribeVolumesOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "volumeSet", "item", v.Volumes)
+	b = reply.Empty(b, "volumeSet", v.Volumes == nil)
 	return b
 }
 
@@ -683,6 +813,20 @@ func (v *InstanceTypeOffering) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *InternetGateway) AppendXML(b []byte) []byte {
+	b = reply.List(b, "attachmentSet", "item", v.Attachments)
+	b = reply.String(b, "internetGatewayId", v.InternetGatewayId)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
+func (v *InternetGatewayAttachment) AppendXML(b []byte) []byte {
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
 func (v *IpPermission) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "fromPort", v.FromPort)
 	b = reply.String(b, "ipProtocol", v.IpProtocol)
@@ -697,6 +841,16 @@ func (v *IpPermission) AppendXML(b []byte) []byte {
 func (v *IpRange) AppendXML(b []byte) []byte {
 	b = reply.String(b, "cidrIp", v.CidrIp)
 	b = reply.String(b, "description", v.Description)
+	return b
+}
+
+func (v *Ipv4PrefixSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv4Prefix", v.Ipv4Prefix)
+	return b
+}
+
+func (v *Ipv6PrefixSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv6Prefix", v.Ipv6Prefix)
 	return b
 }
 
@@ -794,6 +948,75 @@ func (v *NetworkInfo) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *NetworkInterface) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "association", v.Association)
+	b = reply.Struct(b, "attachment", v.Attachment)
+	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
+	b = reply.Struct(b, "connectionTrackingConfiguration", v.ConnectionTrackingConfiguration)
+	b = reply.Bool(b, "denyAllIgwTraffic", v.DenyAllIgwTraffic)
+	b = reply.String(b, "description", v.Description)
+	b = reply.List(b, "groupSet", "item", v.Groups)
+	b = reply.String(b, "interfaceType", v.InterfaceType)
+	b = reply.List(b, "ipv4PrefixSet", "item", v.Ipv4Prefixes)
+	b = reply.String(b, "ipv6Address", v.Ipv6Address)
+	b = reply.List(b, "ipv6AddressesSet", "item", v.Ipv6Addresses)
+	b = reply.Bool(b, "ipv6Native", v.Ipv6Native)
+	b = reply.List(b, "ipv6PrefixSet", "item", v.Ipv6Prefixes)
+	b = reply.String(b, "macAddress", v.MacAddress)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.String(b, "outpostArn", v.OutpostArn)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.String(b, "privateDnsName", v.PrivateDnsName)
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	b = reply.List(b, "privateIpAddressesSet", "item", v.PrivateIpAddresses)
+	b = reply.String(b, "requesterId", v.RequesterId)
+	b = reply.Bool(b, "requesterManaged", v.RequesterManaged)
+	b = reply.Bool(b, "sourceDestCheck", v.SourceDestCheck)
+	b = reply.String(b, "status", v.Status)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	b = reply.List(b, "tagSet", "item", v.TagSet)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *NetworkInterfaceAssociation) AppendXML(b []byte) []byte {
+	b = reply.String(b, "allocationId", v.AllocationId)
+	b = reply.String(b, "associationId", v.AssociationId)
+	b = reply.String(b, "carrierIp", v.CarrierIp)
+	b = reply.String(b, "customerOwnedIp", v.CustomerOwnedIp)
+	b = reply.String(b, "ipOwnerId", v.IpOwnerId)
+	b = reply.String(b, "publicDnsName", v.PublicDnsName)
+	b = reply.String(b, "publicIp", v.PublicIp)
+	return b
+}
+
+func (v *NetworkInterfaceAttachment) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "attachTime", v.AttachTime)
+	b = reply.String(b, "attachmentId", v.AttachmentId)
+	b = reply.Bool(b, "deleteOnTermination", v.DeleteOnTermination)
+	b = reply.Int32(b, "deviceIndex", v.DeviceIndex)
+	b = reply.Struct(b, "enaSrdSpecification", v.EnaSrdSpecification)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "instanceOwnerId", v.InstanceOwnerId)
+	b = reply.Int32(b, "networkCardIndex", v.NetworkCardIndex)
+	b = reply.String(b, "status", v.Status)
+	return b
+}
+
+func (v *NetworkInterfaceIpv6Address) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv6Address", v.Ipv6Address)
+	b = reply.Bool(b, "isPrimaryIpv6", v.IsPrimaryIpv6)
+	return b
+}
+
+func (v *NetworkInterfacePrivateIpAddress) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "association", v.Association)
+	b = reply.Bool(b, "primary", v.Primary)
+	b = reply.String(b, "privateDnsName", v.PrivateDnsName)
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	return b
+}
+
 func (v *NeuronDeviceCoreInfo) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "count", v.Count)
 	b = reply.Int32(b, "version", v.Version)
@@ -876,6 +1099,20 @@ func (v *ProductCode) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *PropagatingVgw) AppendXML(b []byte) []byte {
+	b = reply.String(b, "gatewayId", v.GatewayId)
+	return b
+}
+
+func (v *ReferencedSecurityGroup) AppendXML(b []byte) []byte {
+	b = reply.String(b, "groupId", v.GroupId)
+	b = reply.String(b, "peeringStatus", v.PeeringStatus)
+	b = reply.String(b, "userId", v.UserId)
+	b = reply.String(b, "vpcId", v.VpcId)
+	b = reply.String(b, "vpcPeeringConnectionId", v.VpcPeeringConnectionId)
+	return b
+}
+
 func (v *Region) AppendXML(b []byte) []byte {
 	b = reply.String(b, "regionEndpoint", v.Endpoint)
 	b = reply.String(b, "optInStatus", v.OptInStatus)
@@ -897,6 +1134,67 @@ func (v *Reservation) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *RevokeSecurityGroupEgressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	b = reply.List(b, "unknownIpPermissionSet", "item", v.UnknownIpPermissions)
+	b = reply.Empty(b, "unknownIpPermissionSet", v.UnknownIpPermissions == nil)
+	return b
+}
+
+func (v *RevokeSecurityGroupIngressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	b = reply.List(b, "unknownIpPermissionSet", "item", v.UnknownIpPermissions)
+	b = reply.Empty(b, "unknownIpPermissionSet", v.UnknownIpPermissions == nil)
+	return b
+}
+
+func (v *Route) AppendXML(b []byte) []byte {
+	b = reply.String(b, "carrierGatewayId", v.CarrierGatewayId)
+	b = reply.String(b, "coreNetworkArn", v.CoreNetworkArn)
+	b = reply.String(b, "destinationCidrBlock", v.DestinationCidrBlock)
+	b = reply.String(b, "destinationIpv6CidrBlock", v.DestinationIpv6CidrBlock)
+	b = reply.String(b, "destinationPrefixListId", v.DestinationPrefixListId)
+	b = reply.String(b, "egressOnlyInternetGatewayId", v.EgressOnlyInternetGatewayId)
+	b = reply.String(b, "gatewayId", v.GatewayId)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "instanceOwnerId", v.InstanceOwnerId)
+	b = reply.String(b, "localGatewayId", v.LocalGatewayId)
+	b = reply.String(b, "natGatewayId", v.NatGatewayId)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.String(b, "origin", v.Origin)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "transitGatewayId", v.TransitGatewayId)
+	b = reply.String(b, "vpcPeeringConnectionId", v.VpcPeeringConnectionId)
+	return b
+}
+
+func (v *RouteTable) AppendXML(b []byte) []byte {
+	b = reply.List(b, "associationSet", "item", v.Associations)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.List(b, "propagatingVgwSet", "item", v.PropagatingVgws)
+	b = reply.String(b, "routeTableId", v.RouteTableId)
+	b = reply.List(b, "routeSet", "item", v.Routes)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *RouteTableAssociation) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "associationState", v.AssociationState)
+	b = reply.String(b, "gatewayId", v.GatewayId)
+	b = reply.Bool(b, "main", v.Main)
+	b = reply.String(b, "routeTableAssociationId", v.RouteTableAssociationId)
+	b = reply.String(b, "routeTableId", v.RouteTableId)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	return b
+}
+
+func (v *RouteTableAssociationState) AppendXML(b []byte) []byte {
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "statusMessage", v.StatusMessage)
+	return b
+}
+
 func (v *SecurityGroup) AppendXML(b []byte) []byte {
 	b = reply.String(b, "groupDescription", v.Description)
 	b = reply.String(b, "groupId", v.GroupId)
@@ -906,6 +1204,23 @@ func (v *SecurityGroup) AppendXML(b []byte) []byte {
 	b = reply.String(b, "ownerId", v.OwnerId)
 	b = reply.List(b, "tagSet", "item", v.Tags)
 	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *SecurityGroupRule) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cidrIpv4", v.CidrIpv4)
+	b = reply.String(b, "cidrIpv6", v.CidrIpv6)
+	b = reply.String(b, "description", v.Description)
+	b = reply.Int32(b, "fromPort", v.FromPort)
+	b = reply.String(b, "groupId", v.GroupId)
+	b = reply.String(b, "groupOwnerId", v.GroupOwnerId)
+	b = reply.String(b, "ipProtocol", v.IpProtocol)
+	b = reply.Bool(b, "isEgress", v.IsEgress)
+	b = reply.String(b, "prefixListId", v.PrefixListId)
+	b = reply.Struct(b, "referencedGroupInfo", v.ReferencedGroupInfo)
+	b = reply.String(b, "securityGroupRuleId", v.SecurityGroupRuleId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Int32(b, "toPort", v.ToPort)
 	return b
 }
 
@@ -1005,6 +1320,86 @@ func (v *VCpuInfo) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *Volume) AppendXML(b []byte) []byte {
+	b = reply.List(b, "attachmentSet", "item", v.Attachments)
+	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
+	b = reply.Time(b, "createTime", v.CreateTime)
+	b = reply.Bool(b, "encrypted", v.Encrypted)
+	b = reply.Bool(b, "fastRestored", v.FastRestored)
+	b = reply.Int32(b, "iops", v.Iops)
+	b = reply.String(b, "kmsKeyId", v.KmsKeyId)
+	b = reply.Bool(b, "multiAttachEnabled", v.MultiAttachEnabled)
+	b = reply.String(b, "outpostArn", v.OutpostArn)
+	b = reply.Int32(b, "size", v.Size)
+	b = reply.String(b, "snapshotId", v.SnapshotId)
+	b = reply.String(b, "sseType", v.SseType)
+	b = reply.String(b, "status", v.State)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Int32(b, "throughput", v.Throughput)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	b = reply.String(b, "volumeType", v.VolumeType)
+	return b
+}
+
+func (v *VolumeAttachment) AppendXML(b []byte) []byte {
+	b = reply.String(b, "associatedResource", v.AssociatedResource)
+	b = reply.Time(b, "attachTime", v.AttachTime)
+	b = reply.Bool(b, "deleteOnTermination", v.DeleteOnTermination)
+	b = reply.String(b, "device", v.Device)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "instanceOwningService", v.InstanceOwningService)
+	b = reply.String(b, "status", v.State)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	return b
+}
+
+func (v *VolumeStatusAction) AppendXML(b []byte) []byte {
+	b = reply.String(b, "code", v.Code)
+	b = reply.String(b, "description", v.Description)
+	b = reply.String(b, "eventId", v.EventId)
+	b = reply.String(b, "eventType", v.EventType)
+	return b
+}
+
+func (v *VolumeStatusAttachmentStatus) AppendXML(b []byte) []byte {
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "ioPerformance", v.IoPerformance)
+	return b
+}
+
+func (v *VolumeStatusDetails) AppendXML(b []byte) []byte {
+	b = reply.String(b, "name", v.Name)
+	b = reply.String(b, "status", v.Status)
+	return b
+}
+
+func (v *VolumeStatusEvent) AppendXML(b []byte) []byte {
+	b = reply.String(b, "description", v.Description)
+	b = reply.String(b, "eventId", v.EventId)
+	b = reply.String(b, "eventType", v.EventType)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.Time(b, "notAfter", v.NotAfter)
+	b = reply.Time(b, "notBefore", v.NotBefore)
+	return b
+}
+
+func (v *VolumeStatusInfo) AppendXML(b []byte) []byte {
+	b = reply.List(b, "details", "item", v.Details)
+	b = reply.String(b, "status", v.Status)
+	return b
+}
+
+func (v *VolumeStatusItem) AppendXML(b []byte) []byte {
+	b = reply.List(b, "actionsSet", "item", v.Actions)
+	b = reply.List(b, "attachmentStatuses", "item", v.AttachmentStatuses)
+	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
+	b = reply.List(b, "eventsSet", "item", v.Events)
+	b = reply.String(b, "outpostArn", v.OutpostArn)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	b = reply.Struct(b, "volumeStatus", v.VolumeStatus)
+	return b
+}
+
 func (v *Vpc) AppendXML(b []byte) []byte {
 	b = reply.String(b, "cidrBlock", v.CidrBlock)
 	b = reply.List(b, "cidrBlockAssociationSet", "item", v.CidrBlockAssociationSet)
@@ -1043,9 +1438,19 @@ func (v *VpcIpv6CidrBlockAssociation) AppendXML(b []byte) []byte {
 
 func (*CreateTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
+func (*DeleteSecurityGroupOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*DeleteTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
+func (*DeleteVolumeOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
 func (*DeregisterImageOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DisassociateAddressOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
@@ -1060,6 +1465,8 @@ func (*ModifyInstanceAttributeOutput) AppendXML(b []byte) []byte {
 func (*RebootInstancesOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
+
+func (*ReleaseAddressOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*ResetImageAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)

@@ -15,6 +15,82 @@ type AccountAttributeValue struct {
 	AttributeValue *string `xml:"attributeValue"`
 }
 
+// Address is part of outputs.
+type Address struct {
+	AllocationId            *string `xml:"allocationId"`
+	AssociationId           *string `xml:"associationId"`
+	CarrierIp               *string `xml:"carrierIp"`
+	CustomerOwnedIp         *string `xml:"customerOwnedIp"`
+	CustomerOwnedIpv4Pool   *string `xml:"customerOwnedIpv4Pool"`
+	Domain                  *string `xml:"domain"`
+	InstanceId              *string `xml:"instanceId"`
+	NetworkBorderGroup      *string `xml:"networkBorderGroup"`
+	NetworkInterfaceId      *string `xml:"networkInterfaceId"`
+	NetworkInterfaceOwnerId *string `xml:"networkInterfaceOwnerId"`
+	PrivateIpAddress        *string `xml:"privateIpAddress"`
+	PublicIp                *string `xml:"publicIp"`
+	PublicIpv4Pool          *string `xml:"publicIpv4Pool"`
+	Tags                    []Tag   `xml:"tagSet>item"`
+}
+
+// AllocateAddressInput holds the parameters of AllocateAddress.
+type AllocateAddressInput struct {
+	Address               *string            // Address
+	CustomerOwnedIpv4Pool *string            // CustomerOwnedIpv4Pool
+	Domain                *string            // Domain
+	DryRun                *bool              // DryRun
+	NetworkBorderGroup    *string            // NetworkBorderGroup
+	PublicIpv4Pool        *string            // PublicIpv4Pool
+	TagSpecifications     []TagSpecification // TagSpecification
+}
+
+// AllocateAddressOutput answers AllocateAddress.
+type AllocateAddressOutput struct {
+	AllocationId          *string `xml:"allocationId"`
+	CarrierIp             *string `xml:"carrierIp"`
+	CustomerOwnedIp       *string `xml:"customerOwnedIp"`
+	CustomerOwnedIpv4Pool *string `xml:"customerOwnedIpv4Pool"`
+	Domain                *string `xml:"domain"`
+	NetworkBorderGroup    *string `xml:"networkBorderGroup"`
+	PublicIp              *string `xml:"publicIp"`
+	PublicIpv4Pool        *string `xml:"publicIpv4Pool"`
+}
+
+// AssociateAddressInput holds the parameters of AssociateAddress.
+type AssociateAddressInput struct {
+	AllocationId       *string // AllocationId
+	AllowReassociation *bool   // AllowReassociation
+	DryRun             *bool   // DryRun
+	InstanceId         *string // InstanceId
+	NetworkInterfaceId *string // NetworkInterfaceId
+	PrivateIpAddress   *string // PrivateIpAddress
+	PublicIp           *string // PublicIp
+}
+
+// AssociateAddressOutput answers AssociateAddress.
+type AssociateAddressOutput struct {
+	AssociationId *string `xml:"associationId"`
+}
+
+// AttachVolumeInput holds the parameters of AttachVolume.
+type AttachVolumeInput struct {
+	Device     *string // Device
+	DryRun     *bool   // DryRun
+	InstanceId *string // InstanceId
+	VolumeId   *string // VolumeId
+}
+
+// AttachmentEnaSrdSpecification is part of outputs.
+type AttachmentEnaSrdSpecification struct {
+	EnaSrdEnabled          *bool                             `xml:"enaSrdEnabled"`
+	EnaSrdUdpSpecification *AttachmentEnaSrdUdpSpecification `xml:"enaSrdUdpSpecification"`
+}
+
+// AttachmentEnaSrdUdpSpecification is part of outputs.
+type AttachmentEnaSrdUdpSpecification struct {
+	EnaSrdUdpEnabled *bool `xml:"enaSrdUdpEnabled"`
+}
+
 // AttributeBooleanValue is part of inputs and outputs.
 type AttributeBooleanValue struct {
 	Value *bool `xml:"value"`
@@ -23,6 +99,47 @@ type AttributeBooleanValue struct {
 // AttributeValue is part of inputs and outputs.
 type AttributeValue struct {
 	Value *string `xml:"value"`
+}
+
+// AuthorizeSecurityGroupEgressInput holds the parameters of AuthorizeSecurityGroupEgress.
+type AuthorizeSecurityGroupEgressInput struct {
+	CidrIp                     *string            // CidrIp
+	DryRun                     *bool              // DryRun
+	FromPort                   *int32             // FromPort
+	GroupId                    *string            // GroupId
+	IpPermissions              []IpPermission     // IpPermissions
+	IpProtocol                 *string            // IpProtocol
+	SourceSecurityGroupName    *string            // SourceSecurityGroupName
+	SourceSecurityGroupOwnerId *string            // SourceSecurityGroupOwnerId
+	TagSpecifications          []TagSpecification // TagSpecification
+	ToPort                     *int32             // ToPort
+}
+
+// AuthorizeSecurityGroupEgressOutput answers AuthorizeSecurityGroupEgress.
+type AuthorizeSecurityGroupEgressOutput struct {
+	Return             *bool               `xml:"return"`
+	SecurityGroupRules []SecurityGroupRule `xml:"securityGroupRuleSet>item"`
+}
+
+// AuthorizeSecurityGroupIngressInput holds the parameters of AuthorizeSecurityGroupIngress.
+type AuthorizeSecurityGroupIngressInput struct {
+	CidrIp                     *string            // CidrIp
+	DryRun                     *bool              // DryRun
+	FromPort                   *int32             // FromPort
+	GroupId                    *string            // GroupId
+	GroupName                  *string            // GroupName
+	IpPermissions              []IpPermission     // IpPermissions
+	IpProtocol                 *string            // IpProtocol
+	SourceSecurityGroupName    *string            // SourceSecurityGroupName
+	SourceSecurityGroupOwnerId *string            // SourceSecurityGroupOwnerId
+	TagSpecifications          []TagSpecification // TagSpecification
+	ToPort                     *int32             // ToPort
+}
+
+// AuthorizeSecurityGroupIngressOutput answers AuthorizeSecurityGroupIngress.
+type AuthorizeSecurityGroupIngressOutput struct {
+	Return             *bool               `xml:"return"`
+	SecurityGroupRules []SecurityGroupRule `xml:"securityGroupRuleSet>item"`
 }
 
 // AvailabilityZone is part of outputs.
@@ -82,6 +199,13 @@ type CapacityReservationTargetResponse struct {
 	CapacityReservationResourceGroupArn *string `xml:"capacityReservationResourceGroupArn"`
 }
 
+// ConnectionTrackingConfiguration is part of outputs.
+type ConnectionTrackingConfiguration struct {
+	TcpEstablishedTimeout *int32 `xml:"tcpEstablishedTimeout"`
+	UdpStreamTimeout      *int32 `xml:"udpStreamTimeout"`
+	UdpTimeout            *int32 `xml:"udpTimeout"`
+}
+
 // ConnectionTrackingSpecificationRequest is part of inputs.
 type ConnectionTrackingSpecificationRequest struct {
 	TcpEstablishedTimeout *int32 // TcpEstablishedTimeout
@@ -119,11 +243,43 @@ type CreateKeyPairInput struct {
 	TagSpecifications []TagSpecification // TagSpecification
 }
 
+// CreateSecurityGroupInput holds the parameters of CreateSecurityGroup.
+type CreateSecurityGroupInput struct {
+	Description       *string            // GroupDescription
+	DryRun            *bool              // DryRun
+	GroupName         *string            // GroupName
+	TagSpecifications []TagSpecification // TagSpecification
+	VpcId             *string            // VpcId
+}
+
+// CreateSecurityGroupOutput answers CreateSecurityGroup.
+type CreateSecurityGroupOutput struct {
+	GroupId *string `xml:"groupId"`
+	Tags    []Tag   `xml:"tagSet>item"`
+}
+
 // CreateTagsInput holds the parameters of CreateTags.
 type CreateTagsInput struct {
 	DryRun    *bool    // DryRun
 	Resources []string // ResourceId
 	Tags      []Tag    // Tag
+}
+
+// CreateVolumeInput holds the parameters of CreateVolume.
+type CreateVolumeInput struct {
+	AvailabilityZone   *string            // AvailabilityZone
+	ClientToken        *string            // ClientToken
+	DryRun             *bool              // DryRun
+	Encrypted          *bool              // Encrypted
+	Iops               *int32             // Iops
+	KmsKeyId           *string            // KmsKeyId
+	MultiAttachEnabled *bool              // MultiAttachEnabled
+	OutpostArn         *string            // OutpostArn
+	Size               *int32             // Size
+	SnapshotId         *string            // SnapshotId
+	TagSpecifications  []TagSpecification // TagSpecification
+	Throughput         *int32             // Throughput
+	VolumeType         *string            // VolumeType
 }
 
 // CreditSpecificationRequest is part of inputs.
@@ -144,11 +300,24 @@ type DeleteKeyPairOutput struct {
 	Return    *bool   `xml:"return"`
 }
 
+// DeleteSecurityGroupInput holds the parameters of DeleteSecurityGroup.
+type DeleteSecurityGroupInput struct {
+	DryRun    *bool   // DryRun
+	GroupId   *string // GroupId
+	GroupName *string // GroupName
+}
+
 // DeleteTagsInput holds the parameters of DeleteTags.
 type DeleteTagsInput struct {
 	DryRun    *bool    // DryRun
 	Resources []string // ResourceId
 	Tags      []Tag    // Tag
+}
+
+// DeleteVolumeInput holds the parameters of DeleteVolume.
+type DeleteVolumeInput struct {
+	DryRun   *bool   // DryRun
+	VolumeId *string // VolumeId
 }
 
 // DeregisterImageInput holds the parameters of DeregisterImage.
@@ -166,6 +335,19 @@ type DescribeAccountAttributesInput struct {
 // DescribeAccountAttributesOutput answers DescribeAccountAttributes.
 type DescribeAccountAttributesOutput struct {
 	AccountAttributes []AccountAttribute `xml:"accountAttributeSet>item"`
+}
+
+// DescribeAddressesInput holds the parameters of DescribeAddresses.
+type DescribeAddressesInput struct {
+	AllocationIds []string // AllocationId
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	PublicIps     []string // PublicIp
+}
+
+// DescribeAddressesOutput answers DescribeAddresses.
+type DescribeAddressesOutput struct {
+	Addresses []Address `xml:"addressesSet>item"`
 }
 
 // DescribeAvailabilityZonesInput holds the parameters of DescribeAvailabilityZones.
@@ -276,6 +458,21 @@ type DescribeInstancesOutput struct {
 	Reservations []Reservation `xml:"reservationSet>item"`
 }
 
+// DescribeInternetGatewaysInput holds the parameters of DescribeInternetGateways.
+type DescribeInternetGatewaysInput struct {
+	DryRun             *bool    // DryRun
+	Filters            []Filter // Filter
+	InternetGatewayIds []string // InternetGatewayId
+	MaxResults         *int32   // MaxResults
+	NextToken          *string  // NextToken
+}
+
+// DescribeInternetGatewaysOutput answers DescribeInternetGateways.
+type DescribeInternetGatewaysOutput struct {
+	InternetGateways []InternetGateway `xml:"internetGatewaySet>item"`
+	NextToken        *string           `xml:"nextToken"`
+}
+
 // DescribeKeyPairsInput holds the parameters of DescribeKeyPairs.
 type DescribeKeyPairsInput struct {
 	DryRun           *bool    // DryRun
@@ -290,6 +487,21 @@ type DescribeKeyPairsOutput struct {
 	KeyPairs []KeyPairInfo `xml:"keySet>item"`
 }
 
+// DescribeNetworkInterfacesInput holds the parameters of DescribeNetworkInterfaces.
+type DescribeNetworkInterfacesInput struct {
+	DryRun              *bool    // DryRun
+	Filters             []Filter // Filter
+	MaxResults          *int32   // MaxResults
+	NetworkInterfaceIds []string // NetworkInterfaceId
+	NextToken           *string  // NextToken
+}
+
+// DescribeNetworkInterfacesOutput answers DescribeNetworkInterfaces.
+type DescribeNetworkInterfacesOutput struct {
+	NetworkInterfaces []NetworkInterface `xml:"networkInterfaceSet>item"`
+	NextToken         *string            `xml:"nextToken"`
+}
+
 // DescribeRegionsInput holds the parameters of DescribeRegions.
 type DescribeRegionsInput struct {
 	AllRegions  *bool    // AllRegions
@@ -301,6 +513,36 @@ type DescribeRegionsInput struct {
 // DescribeRegionsOutput answers DescribeRegions.
 type DescribeRegionsOutput struct {
 	Regions []Region `xml:"regionInfo>item"`
+}
+
+// DescribeRouteTablesInput holds the parameters of DescribeRouteTables.
+type DescribeRouteTablesInput struct {
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	MaxResults    *int32   // MaxResults
+	NextToken     *string  // NextToken
+	RouteTableIds []string // RouteTableId
+}
+
+// DescribeRouteTablesOutput answers DescribeRouteTables.
+type DescribeRouteTablesOutput struct {
+	NextToken   *string      `xml:"nextToken"`
+	RouteTables []RouteTable `xml:"routeTableSet>item"`
+}
+
+// DescribeSecurityGroupRulesInput holds the parameters of DescribeSecurityGroupRules.
+type DescribeSecurityGroupRulesInput struct {
+	DryRun               *bool    // DryRun
+	Filters              []Filter // Filter
+	MaxResults           *int32   // MaxResults
+	NextToken            *string  // NextToken
+	SecurityGroupRuleIds []string // SecurityGroupRuleId
+}
+
+// DescribeSecurityGroupRulesOutput answers DescribeSecurityGroupRules.
+type DescribeSecurityGroupRulesOutput struct {
+	NextToken          *string             `xml:"nextToken"`
+	SecurityGroupRules []SecurityGroupRule `xml:"securityGroupRuleSet>item"`
 }
 
 // DescribeSecurityGroupsInput holds the parameters of DescribeSecurityGroups.
@@ -348,6 +590,50 @@ type DescribeTagsOutput struct {
 	Tags      []TagDescription `xml:"tagSet>item"`
 }
 
+// DescribeVolumeAttributeInput holds the parameters of DescribeVolumeAttribute.
+type DescribeVolumeAttributeInput struct {
+	Attribute *string // Attribute
+	DryRun    *bool   // DryRun
+	VolumeId  *string // VolumeId
+}
+
+// DescribeVolumeAttributeOutput answers DescribeVolumeAttribute.
+type DescribeVolumeAttributeOutput struct {
+	AutoEnableIO *AttributeBooleanValue `xml:"autoEnableIO"`
+	ProductCodes []ProductCode          `xml:"productCodes>item"`
+	VolumeId     *string                `xml:"volumeId"`
+}
+
+// DescribeVolumeStatusInput holds the parameters of DescribeVolumeStatus.
+type DescribeVolumeStatusInput struct {
+	DryRun     *bool    // DryRun
+	Filters    []Filter // Filter
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+	VolumeIds  []string // VolumeId
+}
+
+// DescribeVolumeStatusOutput answers DescribeVolumeStatus.
+type DescribeVolumeStatusOutput struct {
+	NextToken      *string            `xml:"nextToken"`
+	VolumeStatuses []VolumeStatusItem `xml:"volumeStatusSet>item"`
+}
+
+// DescribeVolumesInput holds the parameters of DescribeVolumes.
+type DescribeVolumesInput struct {
+	DryRun     *bool    // DryRun
+	Filters    []Filter // Filter
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+	VolumeIds  []string // VolumeId
+}
+
+// DescribeVolumesOutput answers DescribeVolumes.
+type DescribeVolumesOutput struct {
+	NextToken *string  `xml:"nextToken"`
+	Volumes   []Volume `xml:"volumeSet>item"`
+}
+
 // DescribeVpcAttributeInput holds the parameters of DescribeVpcAttribute.
 type DescribeVpcAttributeInput struct {
 	Attribute *string // Attribute
@@ -376,6 +662,22 @@ type DescribeVpcsInput struct {
 type DescribeVpcsOutput struct {
 	NextToken *string `xml:"nextToken"`
 	Vpcs      []Vpc   `xml:"vpcSet>item"`
+}
+
+// DetachVolumeInput holds the parameters of DetachVolume.
+type DetachVolumeInput struct {
+	Device     *string // Device
+	DryRun     *bool   // DryRun
+	Force      *bool   // Force
+	InstanceId *string // InstanceId
+	VolumeId   *string // VolumeId
+}
+
+// DisassociateAddressInput holds the parameters of DisassociateAddress.
+type DisassociateAddressInput struct {
+	AssociationId *string // AssociationId
+	DryRun        *bool   // DryRun
+	PublicIp      *string // PublicIp
 }
 
 // DiskInfo is part of outputs.
@@ -1003,7 +1305,21 @@ type InstanceTypeOffering struct {
 	LocationType *string `xml:"locationType"`
 }
 
-// IpPermission is part of outputs.
+// InternetGateway is part of outputs.
+type InternetGateway struct {
+	Attachments       []InternetGatewayAttachment `xml:"attachmentSet>item"`
+	InternetGatewayId *string                     `xml:"internetGatewayId"`
+	OwnerId           *string                     `xml:"ownerId"`
+	Tags              []Tag                       `xml:"tagSet>item"`
+}
+
+// InternetGatewayAttachment is part of outputs.
+type InternetGatewayAttachment struct {
+	State *string `xml:"state"`
+	VpcId *string `xml:"vpcId"`
+}
+
+// IpPermission is part of inputs and outputs.
 type IpPermission struct {
 	FromPort         *int32            `xml:"fromPort"`
 	IpProtocol       *string           `xml:"ipProtocol"`
@@ -1014,10 +1330,15 @@ type IpPermission struct {
 	UserIdGroupPairs []UserIdGroupPair `xml:"groups>item"`
 }
 
-// IpRange is part of outputs.
+// IpRange is part of inputs and outputs.
 type IpRange struct {
 	CidrIp      *string `xml:"cidrIp"`
 	Description *string `xml:"description"`
+}
+
+// Ipv4PrefixSpecification is part of outputs.
+type Ipv4PrefixSpecification struct {
+	Ipv4Prefix *string `xml:"ipv4Prefix"`
 }
 
 // Ipv4PrefixSpecificationRequest is part of inputs.
@@ -1025,12 +1346,17 @@ type Ipv4PrefixSpecificationRequest struct {
 	Ipv4Prefix *string // Ipv4Prefix
 }
 
+// Ipv6PrefixSpecification is part of outputs.
+type Ipv6PrefixSpecification struct {
+	Ipv6Prefix *string `xml:"ipv6Prefix"`
+}
+
 // Ipv6PrefixSpecificationRequest is part of inputs.
 type Ipv6PrefixSpecificationRequest struct {
 	Ipv6Prefix *string // Ipv6Prefix
 }
 
-// Ipv6Range is part of outputs.
+// Ipv6Range is part of inputs and outputs.
 type Ipv6Range struct {
 	CidrIpv6    *string `xml:"cidrIpv6"`
 	Description *string `xml:"description"`
@@ -1180,6 +1506,75 @@ type NetworkInfo struct {
 	NetworkPerformance           *string           `xml:"networkPerformance"`
 }
 
+// NetworkInterface is part of outputs.
+type NetworkInterface struct {
+	Association                     *NetworkInterfaceAssociation       `xml:"association"`
+	Attachment                      *NetworkInterfaceAttachment        `xml:"attachment"`
+	AvailabilityZone                *string                            `xml:"availabilityZone"`
+	ConnectionTrackingConfiguration *ConnectionTrackingConfiguration   `xml:"connectionTrackingConfiguration"`
+	DenyAllIgwTraffic               *bool                              `xml:"denyAllIgwTraffic"`
+	Description                     *string                            `xml:"description"`
+	Groups                          []GroupIdentifier                  `xml:"groupSet>item"`
+	InterfaceType                   *string                            `xml:"interfaceType"`
+	Ipv4Prefixes                    []Ipv4PrefixSpecification          `xml:"ipv4PrefixSet>item"`
+	Ipv6Address                     *string                            `xml:"ipv6Address"`
+	Ipv6Addresses                   []NetworkInterfaceIpv6Address      `xml:"ipv6AddressesSet>item"`
+	Ipv6Native                      *bool                              `xml:"ipv6Native"`
+	Ipv6Prefixes                    []Ipv6PrefixSpecification          `xml:"ipv6PrefixSet>item"`
+	MacAddress                      *string                            `xml:"macAddress"`
+	NetworkInterfaceId              *string                            `xml:"networkInterfaceId"`
+	OutpostArn                      *string                            `xml:"outpostArn"`
+	OwnerId                         *string                            `xml:"ownerId"`
+	PrivateDnsName                  *string                            `xml:"privateDnsName"`
+	PrivateIpAddress                *string                            `xml:"privateIpAddress"`
+	PrivateIpAddresses              []NetworkInterfacePrivateIpAddress `xml:"privateIpAddressesSet>item"`
+	RequesterId                     *string                            `xml:"requesterId"`
+	RequesterManaged                *bool                              `xml:"requesterManaged"`
+	SourceDestCheck                 *bool                              `xml:"sourceDestCheck"`
+	Status                          *string                            `xml:"status"`
+	SubnetId                        *string                            `xml:"subnetId"`
+	TagSet                          []Tag                              `xml:"tagSet>item"`
+	VpcId                           *string                            `xml:"vpcId"`
+}
+
+// NetworkInterfaceAssociation is part of outputs.
+type NetworkInterfaceAssociation struct {
+	AllocationId    *string `xml:"allocationId"`
+	AssociationId   *string `xml:"associationId"`
+	CarrierIp       *string `xml:"carrierIp"`
+	CustomerOwnedIp *string `xml:"customerOwnedIp"`
+	IpOwnerId       *string `xml:"ipOwnerId"`
+	PublicDnsName   *string `xml:"publicDnsName"`
+	PublicIp        *string `xml:"publicIp"`
+}
+
+// NetworkInterfaceAttachment is part of outputs.
+type NetworkInterfaceAttachment struct {
+	AttachTime          *time.Time                     `xml:"attachTime"`
+	AttachmentId        *string                        `xml:"attachmentId"`
+	DeleteOnTermination *bool                          `xml:"deleteOnTermination"`
+	DeviceIndex         *int32                         `xml:"deviceIndex"`
+	EnaSrdSpecification *AttachmentEnaSrdSpecification `xml:"enaSrdSpecification"`
+	InstanceId          *string                        `xml:"instanceId"`
+	InstanceOwnerId     *string                        `xml:"instanceOwnerId"`
+	NetworkCardIndex    *int32                         `xml:"networkCardIndex"`
+	Status              *string                        `xml:"status"`
+}
+
+// NetworkInterfaceIpv6Address is part of outputs.
+type NetworkInterfaceIpv6Address struct {
+	Ipv6Address   *string `xml:"ipv6Address"`
+	IsPrimaryIpv6 *bool   `xml:"isPrimaryIpv6"`
+}
+
+// NetworkInterfacePrivateIpAddress is part of outputs.
+type NetworkInterfacePrivateIpAddress struct {
+	Association      *NetworkInterfaceAssociation `xml:"association"`
+	Primary          *bool                        `xml:"primary"`
+	PrivateDnsName   *string                      `xml:"privateDnsName"`
+	PrivateIpAddress *string                      `xml:"privateIpAddress"`
+}
+
 // NeuronDeviceCoreInfo is part of outputs.
 type NeuronDeviceCoreInfo struct {
 	Count   *int32 `xml:"count"`
@@ -1228,7 +1623,7 @@ type PlacementGroupInfo struct {
 	SupportedStrategies []string `xml:"supportedStrategies>item"`
 }
 
-// PrefixListId is part of outputs.
+// PrefixListId is part of inputs and outputs.
 type PrefixListId struct {
 	Description  *string `xml:"description"`
 	PrefixListId *string `xml:"prefixListId"`
@@ -1275,10 +1670,24 @@ type ProductCode struct {
 	ProductCodeType *string `xml:"type"`
 }
 
+// PropagatingVgw is part of outputs.
+type PropagatingVgw struct {
+	GatewayId *string `xml:"gatewayId"`
+}
+
 // RebootInstancesInput holds the parameters of RebootInstances.
 type RebootInstancesInput struct {
 	DryRun      *bool    // DryRun
 	InstanceIds []string // InstanceId
+}
+
+// ReferencedSecurityGroup is part of outputs.
+type ReferencedSecurityGroup struct {
+	GroupId                *string `xml:"groupId"`
+	PeeringStatus          *string `xml:"peeringStatus"`
+	UserId                 *string `xml:"userId"`
+	VpcId                  *string `xml:"vpcId"`
+	VpcPeeringConnectionId *string `xml:"vpcPeeringConnectionId"`
 }
 
 // Region is part of outputs.
@@ -1315,6 +1724,14 @@ type RegisterImageOutput struct {
 	ImageId *string `xml:"imageId"`
 }
 
+// ReleaseAddressInput holds the parameters of ReleaseAddress.
+type ReleaseAddressInput struct {
+	AllocationId       *string // AllocationId
+	DryRun             *bool   // DryRun
+	NetworkBorderGroup *string // NetworkBorderGroup
+	PublicIp           *string // PublicIp
+}
+
 // Reservation is part of outputs.
 type Reservation struct {
 	Groups        []GroupIdentifier `xml:"groupSet>item"`
@@ -1329,6 +1746,94 @@ type ResetImageAttributeInput struct {
 	Attribute *string // Attribute
 	DryRun    *bool   // DryRun
 	ImageId   *string // ImageId
+}
+
+// RevokeSecurityGroupEgressInput holds the parameters of RevokeSecurityGroupEgress.
+type RevokeSecurityGroupEgressInput struct {
+	CidrIp                     *string        // CidrIp
+	DryRun                     *bool          // DryRun
+	FromPort                   *int32         // FromPort
+	GroupId                    *string        // GroupId
+	IpPermissions              []IpPermission // IpPermissions
+	IpProtocol                 *string        // IpProtocol
+	SecurityGroupRuleIds       []string       // SecurityGroupRuleId
+	SourceSecurityGroupName    *string        // SourceSecurityGroupName
+	SourceSecurityGroupOwnerId *string        // SourceSecurityGroupOwnerId
+	ToPort                     *int32         // ToPort
+}
+
+// RevokeSecurityGroupEgressOutput answers RevokeSecurityGroupEgress.
+type RevokeSecurityGroupEgressOutput struct {
+	Return               *bool          `xml:"return"`
+	UnknownIpPermissions []IpPermission `xml:"unknownIpPermissionSet>item"`
+}
+
+// RevokeSecurityGroupIngressInput holds the parameters of RevokeSecurityGroupIngress.
+type RevokeSecurityGroupIngressInput struct {
+	CidrIp                     *string        // CidrIp
+	DryRun                     *bool          // DryRun
+	FromPort                   *int32         // FromPort
+	GroupId                    *string        // GroupId
+	GroupName                  *string        // GroupName
+	IpPermissions              []IpPermission // IpPermissions
+	IpProtocol                 *string        // IpProtocol
+	SecurityGroupRuleIds       []string       // SecurityGroupRuleId
+	SourceSecurityGroupName    *string        // SourceSecurityGroupName
+	SourceSecurityGroupOwnerId *string        // SourceSecurityGroupOwnerId
+	ToPort                     *int32         // ToPort
+}
+
+// RevokeSecurityGroupIngressOutput answers RevokeSecurityGroupIngress.
+type RevokeSecurityGroupIngressOutput struct {
+	Return               *bool          `xml:"return"`
+	UnknownIpPermissions []IpPermission `xml:"unknownIpPermissionSet>item"`
+}
+
+// Route is part of outputs.
+type Route struct {
+	CarrierGatewayId            *string `xml:"carrierGatewayId"`
+	CoreNetworkArn              *string `xml:"coreNetworkArn"`
+	DestinationCidrBlock        *string `xml:"destinationCidrBlock"`
+	DestinationIpv6CidrBlock    *string `xml:"destinationIpv6CidrBlock"`
+	DestinationPrefixListId     *string `xml:"destinationPrefixListId"`
+	EgressOnlyInternetGatewayId *string `xml:"egressOnlyInternetGatewayId"`
+	GatewayId                   *string `xml:"gatewayId"`
+	InstanceId                  *string `xml:"instanceId"`
+	InstanceOwnerId             *string `xml:"instanceOwnerId"`
+	LocalGatewayId              *string `xml:"localGatewayId"`
+	NatGatewayId                *string `xml:"natGatewayId"`
+	NetworkInterfaceId          *string `xml:"networkInterfaceId"`
+	Origin                      *string `xml:"origin"`
+	State                       *string `xml:"state"`
+	TransitGatewayId            *string `xml:"transitGatewayId"`
+	VpcPeeringConnectionId      *string `xml:"vpcPeeringConnectionId"`
+}
+
+// RouteTable is part of outputs.
+type RouteTable struct {
+	Associations    []RouteTableAssociation `xml:"associationSet>item"`
+	OwnerId         *string                 `xml:"ownerId"`
+	PropagatingVgws []PropagatingVgw        `xml:"propagatingVgwSet>item"`
+	RouteTableId    *string                 `xml:"routeTableId"`
+	Routes          []Route                 `xml:"routeSet>item"`
+	Tags            []Tag                   `xml:"tagSet>item"`
+	VpcId           *string                 `xml:"vpcId"`
+}
+
+// RouteTableAssociation is part of outputs.
+type RouteTableAssociation struct {
+	AssociationState        *RouteTableAssociationState `xml:"associationState"`
+	GatewayId               *string                     `xml:"gatewayId"`
+	Main                    *bool                       `xml:"main"`
+	RouteTableAssociationId *string                     `xml:"routeTableAssociationId"`
+	RouteTableId            *string                     `xml:"routeTableId"`
+	SubnetId                *string                     `xml:"subnetId"`
+}
+
+// RouteTableAssociationState is part of outputs.
+type RouteTableAssociationState struct {
+	State         *string `xml:"state"`
+	StatusMessage *string `xml:"statusMessage"`
 }
 
 // RunInstancesInput holds the parameters of RunInstances.
@@ -1391,6 +1896,23 @@ type SecurityGroup struct {
 	OwnerId             *string        `xml:"ownerId"`
 	Tags                []Tag          `xml:"tagSet>item"`
 	VpcId               *string        `xml:"vpcId"`
+}
+
+// SecurityGroupRule is part of outputs.
+type SecurityGroupRule struct {
+	CidrIpv4            *string                  `xml:"cidrIpv4"`
+	CidrIpv6            *string                  `xml:"cidrIpv6"`
+	Description         *string                  `xml:"description"`
+	FromPort            *int32                   `xml:"fromPort"`
+	GroupId             *string                  `xml:"groupId"`
+	GroupOwnerId        *string                  `xml:"groupOwnerId"`
+	IpProtocol          *string                  `xml:"ipProtocol"`
+	IsEgress            *bool                    `xml:"isEgress"`
+	PrefixListId        *string                  `xml:"prefixListId"`
+	ReferencedGroupInfo *ReferencedSecurityGroup `xml:"referencedGroupInfo"`
+	SecurityGroupRuleId *string                  `xml:"securityGroupRuleId"`
+	Tags                []Tag                    `xml:"tagSet>item"`
+	ToPort              *int32                   `xml:"toPort"`
 }
 
 // SpotMarketOptions is part of inputs.
@@ -1502,7 +2024,7 @@ type TerminateInstancesOutput struct {
 	TerminatingInstances []InstanceStateChange `xml:"instancesSet>item"`
 }
 
-// UserIdGroupPair is part of outputs.
+// UserIdGroupPair is part of inputs and outputs.
 type UserIdGroupPair struct {
 	Description            *string `xml:"description"`
 	GroupId                *string `xml:"groupId"`
@@ -1520,6 +2042,86 @@ type VCpuInfo struct {
 	DefaultVCpus          *int32  `xml:"defaultVCpus"`
 	ValidCores            []int32 `xml:"validCores>item"`
 	ValidThreadsPerCore   []int32 `xml:"validThreadsPerCore>item"`
+}
+
+// Volume is part of outputs.
+type Volume struct {
+	Attachments        []VolumeAttachment `xml:"attachmentSet>item"`
+	AvailabilityZone   *string            `xml:"availabilityZone"`
+	CreateTime         *time.Time         `xml:"createTime"`
+	Encrypted          *bool              `xml:"encrypted"`
+	FastRestored       *bool              `xml:"fastRestored"`
+	Iops               *int32             `xml:"iops"`
+	KmsKeyId           *string            `xml:"kmsKeyId"`
+	MultiAttachEnabled *bool              `xml:"multiAttachEnabled"`
+	OutpostArn         *string            `xml:"outpostArn"`
+	Size               *int32             `xml:"size"`
+	SnapshotId         *string            `xml:"snapshotId"`
+	SseType            *string            `xml:"sseType"`
+	State              *string            `xml:"status"`
+	Tags               []Tag              `xml:"tagSet>item"`
+	Throughput         *int32             `xml:"throughput"`
+	VolumeId           *string            `xml:"volumeId"`
+	VolumeType         *string            `xml:"volumeType"`
+}
+
+// VolumeAttachment is part of outputs.
+type VolumeAttachment struct {
+	AssociatedResource    *string    `xml:"associatedResource"`
+	AttachTime            *time.Time `xml:"attachTime"`
+	DeleteOnTermination   *bool      `xml:"deleteOnTermination"`
+	Device                *string    `xml:"device"`
+	InstanceId            *string    `xml:"instanceId"`
+	InstanceOwningService *string    `xml:"instanceOwningService"`
+	State                 *string    `xml:"status"`
+	VolumeId              *string    `xml:"volumeId"`
+}
+
+// VolumeStatusAction is part of outputs.
+type VolumeStatusAction struct {
+	Code        *string `xml:"code"`
+	Description *string `xml:"description"`
+	EventId     *string `xml:"eventId"`
+	EventType   *string `xml:"eventType"`
+}
+
+// VolumeStatusAttachmentStatus is part of outputs.
+type VolumeStatusAttachmentStatus struct {
+	InstanceId    *string `xml:"instanceId"`
+	IoPerformance *string `xml:"ioPerformance"`
+}
+
+// VolumeStatusDetails is part of outputs.
+type VolumeStatusDetails struct {
+	Name   *string `xml:"name"`
+	Status *string `xml:"status"`
+}
+
+// VolumeStatusEvent is part of outputs.
+type VolumeStatusEvent struct {
+	Description *string    `xml:"description"`
+	EventId     *string    `xml:"eventId"`
+	EventType   *string    `xml:"eventType"`
+	InstanceId  *string    `xml:"instanceId"`
+	NotAfter    *time.Time `xml:"notAfter"`
+	NotBefore   *time.Time `xml:"notBefore"`
+}
+
+// VolumeStatusInfo is part of outputs.
+type VolumeStatusInfo struct {
+	Details []VolumeStatusDetails `xml:"details>item"`
+	Status  *string               `xml:"status"`
+}
+
+// VolumeStatusItem is part of outputs.
+type VolumeStatusItem struct {
+	Actions            []VolumeStatusAction           `xml:"actionsSet>item"`
+	AttachmentStatuses []VolumeStatusAttachmentStatus `xml:"attachmentStatuses>item"`
+	AvailabilityZone   *string                        `xml:"availabilityZone"`
+	Events             []VolumeStatusEvent            `xml:"eventsSet>item"`
+	OutpostArn         *string                        `xml:"outpostArn"`
+	VolumeId           *string                        `xml:"volumeId"`
+	VolumeStatus       *VolumeStatusInfo              `xml:"volumeStatus"`
 }
 
 // Vpc is part of outputs.
@@ -1558,8 +2160,14 @@ type VpcIpv6CidrBlockAssociation struct {
 	NetworkBorderGroup *string            `xml:"networkBorderGroup"`
 }
 
+// AttachVolumeOutput answers AttachVolume.
+type AttachVolumeOutput = VolumeAttachment
+
 // CreateKeyPairOutput answers CreateKeyPair.
 type CreateKeyPairOutput = KeyPair
+
+// CreateVolumeOutput answers CreateVolume.
+type CreateVolumeOutput = Volume
 
 // DescribeImageAttributeOutput answers DescribeImageAttribute.
 type DescribeImageAttributeOutput = ImageAttribute
@@ -1567,17 +2175,29 @@ type DescribeImageAttributeOutput = ImageAttribute
 // DescribeInstanceAttributeOutput answers DescribeInstanceAttribute.
 type DescribeInstanceAttributeOutput = InstanceAttribute
 
+// DetachVolumeOutput answers DetachVolume.
+type DetachVolumeOutput = VolumeAttachment
+
 // RunInstancesOutput answers RunInstances.
 type RunInstancesOutput = Reservation
 
 // CreateTagsOutput answers CreateTags: it says that it was done.
 type CreateTagsOutput struct{}
 
+// DeleteSecurityGroupOutput answers DeleteSecurityGroup: it says that it was done.
+type DeleteSecurityGroupOutput struct{}
+
 // DeleteTagsOutput answers DeleteTags: it says that it was done.
 type DeleteTagsOutput struct{}
 
+// DeleteVolumeOutput answers DeleteVolume: it says that it was done.
+type DeleteVolumeOutput struct{}
+
 // DeregisterImageOutput answers DeregisterImage: it says that it was done.
 type DeregisterImageOutput struct{}
+
+// DisassociateAddressOutput answers DisassociateAddress: it says that it was done.
+type DisassociateAddressOutput struct{}
 
 // ModifyImageAttributeOutput answers ModifyImageAttribute: it says that it was done.
 type ModifyImageAttributeOutput struct{}
@@ -1587,6 +2207,9 @@ type ModifyInstanceAttributeOutput struct{}
 
 // RebootInstancesOutput answers RebootInstances: it says that it was done.
 type RebootInstancesOutput struct{}
+
+// ReleaseAddressOutput answers ReleaseAddress: it says that it was done.
+type ReleaseAddressOutput struct{}
 
 // ResetImageAttributeOutput answers ResetImageAttribute: it says that it was done.
 type ResetImageAttributeOutput struct{}

@@ -1,0 +1,152 @@
+package ec2
+
+import (
+	"context"
+
+	"skerry/events"
+	"skerry/services/api"
+	"skerry/services/api/filter"
+	"skerry/services/api/ids"
+	"skerry/services/api/model"
+	"skerry/services/state"
+)
+
+type gatewayRow = row[model.InternetGateway]
+
+var gatewayListing = listing[model.InternetGateway]{fields: filter.Fields[gatewayRow]{
+	"attachment.state": func(r gatewayRow) []string {
+		return each(r.shown.Attachments, func(a model.InternetGatewayAttachment) []string { return word(a.State) })
+	},
+	"attachment.vpc-id": func(r gatewayRow) []string {
+		return each(r.shown.Attachments, func(a model.InternetGatewayAttachment) []string { return word(a.VpcId) })
+	},
+	"internet-gateway-id": func(r gatewayRow) []string { return word(r.shown.InternetGatewayId) },
+	"owner-id":            func(r gatewayRow) []string { return word(r.shown.OwnerId) },
+}}
+
+// DescribeInternetGateways lists the gateways of the account's networks.
+func (h *Handlers) DescribeInternetGateways(ctx context.Context, c *api.Call, in *model.DescribeInternetGatewaysInput) (*model.DescribeInternetGatewaysOutput, error) {
+	if err := ids.InternetGateway.CheckAll(in.InternetGatewayIds); err != nil {
+		return nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	account := events.AccountID(c.Account)
+	list, err := byID(in.InternetGatewayIds,
+		func(id string) (*state.InternetGateway, bool) {
+			g, ok := v.InternetGateways.Get(id)
+			return g, ok && g.Account == account
+		},
+		func(yield func(*state.InternetGateway)) {
+			for n := range v.VPCsOf(account) {
+				if g, ok := v.InternetGatewayOf(n.ID); ok {
+					yield(g)
+				}
+			}
+		}, notFound(ids.InternetGateway, "internetGateway"))
+	if err != nil {
+		return nil, err
+	}
+	var rows []gatewayRow
+	for _, g := range list {
+		t := v.TagsOf(string(g.ID))
+		rows = append(rows, gatewayRow{key: string(g.ID), tags: t, shown: model.InternetGateway{
+			InternetGatewayId: some(g.ID), OwnerId: some(g.Account), Tags: shownTags(t),
+			Attachments: []model.InternetGatewayAttachment{{State: new("available"), VpcId: some(g.VPC)}}}})
+	}
+	out := new(model.DescribeInternetGatewaysOutput)
+	out.InternetGateways, out.NextToken, err = gatewayListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	return out, err
+}
+
+type tableRow = row[model.RouteTable]
+
+func bonds(values func(model.RouteTableAssociation) []string) func(tableRow) []string {
+	return func(r tableRow) []string { return each(r.shown.Associations, values) }
+}
+
+func routes(values func(model.Route) []string) func(tableRow) []string {
+	return func(r tableRow) []string { return each(r.shown.Routes, values) }
+}
+
+// A page of DescribeRouteTables has at most 100 rows.
+var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tableRow]{
+	"association.gateway-id":                 never[tableRow],
+	"association.main":                       bonds(func(a model.RouteTableAssociation) []string { return flag(a.Main) }),
+	"association.route-table-association-id": bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableAssociationId) }),
+	"association.route-table-id":             bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableId) }),
+	"association.subnet-id":                  never[tableRow],
+	"owner-id":                               func(r tableRow) []string { return word(r.shown.OwnerId) },
+	"route-table-id":                         func(r tableRow) []string { return word(r.shown.RouteTableId) },
+	"route.destination-cidr-block":           routes(func(o model.Route) []string { return word(o.DestinationCidrBlock) }),
+	"route.destination-ipv6-cidr-block":      never[tableRow],
+	"route.destination-prefix-list-id":       never[tableRow],
+	"route.egress-only-internet-gateway-id":  never[tableRow],
+	"route.gateway-id":                       routes(func(o model.Route) []string { return word(o.GatewayId) }),
+	"route.instance-id":                      never[tableRow],
+	"route.nat-gateway-id":                   never[tableRow],
+	"route.origin":                           routes(func(o model.Route) []string { return word(o.Origin) }),
+	"route.state":                            routes(func(o model.Route) []string { return word(o.State) }),
+	"route.transit-gateway-id":               never[tableRow],
+	"route.vpc-peering-connection-id":        never[tableRow],
+	"vpc-id":                                 func(r tableRow) []string { return word(r.shown.VpcId) },
+}}
+
+// DescribeRouteTables lists the route tables of the account's networks. Each
+// network has one, the main table, which serves all its subnets.
+func (h *Handlers) DescribeRouteTables(ctx context.Context, c *api.Call, in *model.DescribeRouteTablesInput) (*model.DescribeRouteTablesOutput, error) {
+	if err := ids.RouteTable.CheckAll(in.RouteTableIds); err != nil {
+		return nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	account := events.AccountID(c.Account)
+	list, err := byID(in.RouteTableIds,
+		func(id string) (*state.RouteTable, bool) {
+			t, ok := v.RouteTables.Get(id)
+			return t, ok && t.Account == account
+		},
+		func(yield func(*state.RouteTable)) {
+			for n := range v.VPCsOf(account) {
+				for t := range v.RouteTablesOf(n.ID) {
+					yield(t)
+				}
+			}
+		}, notFound(ids.RouteTable, "routeTable"))
+	if err != nil {
+		return nil, err
+	}
+	var rows []tableRow
+	for _, r := range list {
+		t := v.TagsOf(string(r.ID))
+		s := showTable(r)
+		s.Tags = shownTags(t)
+		rows = append(rows, tableRow{key: string(r.VPC) + "/" + string(r.ID), tags: t, shown: s})
+	}
+	out := new(model.DescribeRouteTablesOutput)
+	out.RouteTables, out.NextToken, err = tableListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	return out, err
+}
+
+// showTable shows a route table. The route within the VPC comes with the table;
+// the others count as made by hand, as those of a default VPC do at EC2.
+func showTable(r *state.RouteTable) model.RouteTable {
+	out := model.RouteTable{RouteTableId: some(r.ID), OwnerId: some(r.Account), VpcId: some(r.VPC), PropagatingVgws: []model.PropagatingVgw{},
+		Associations: []model.RouteTableAssociation{}, Routes: []model.Route{}}
+	if r.Main {
+		out.Associations = append(out.Associations, model.RouteTableAssociation{Main: new(true), RouteTableAssociationId: some(r.Association),
+			RouteTableId: some(r.ID), AssociationState: &model.RouteTableAssociationState{State: new("associated")}})
+	}
+	for _, o := range r.Routes {
+		gateway, origin := "local", "CreateRouteTable"
+		if o.Gateway != "" {
+			gateway, origin = string(o.Gateway), "CreateRoute"
+		}
+		out.Routes = append(out.Routes, model.Route{DestinationCidrBlock: new(o.Destination.String()), GatewayId: &gateway, Origin: &origin, State: new("active")})
+	}
+	return out
+}
