@@ -27,6 +27,13 @@ func TestAnotherAccount(t *testing.T) {
 		noVPC      = "InvalidVpcID.NotFound"
 		noSubnet   = "InvalidSubnetID.NotFound"
 		noGroup    = "InvalidGroup.NotFound"
+		noVolume   = "InvalidVolume.NotFound"
+		noAddress  = "InvalidAddress.NotFound"
+		noAlloc    = "InvalidAllocationID.NotFound"
+		noEni      = "InvalidNetworkInterfaceID.NotFound"
+		noGateway  = "InvalidInternetGatewayID.NotFound"
+		noTable    = "InvalidRouteTableID.NotFound"
+		noRule     = "InvalidSecurityGroupRuleId.NotFound"
 	)
 	run := func(params ...string) []string {
 		return append([]string{"ImageId", ami, "MinCount", "1", "MaxCount", "1"}, params...)
@@ -74,7 +81,43 @@ func TestAnotherAccount(t *testing.T) {
 		{noSubnet, "DeleteTags", []string{"ResourceId.1", o.subnet}},
 		{noGroup, "DescribeSecurityGroups", []string{"GroupId.1", o.group}},
 		{noGroup, "CreateTags", []string{"ResourceId.1", o.group, "Tag.1.Key", "a"}},
-		{"InvalidNetworkInterfaceID.NotFound", "CreateTags", []string{"ResourceId.1", o.eni, "Tag.1.Key", "a"}},
+		{noEni, "CreateTags", []string{"ResourceId.1", o.eni, "Tag.1.Key", "a"}},
+		{noEni, "DescribeNetworkInterfaces", []string{"NetworkInterfaceId.1", mine.eni, "NetworkInterfaceId.2", o.eni}},
+		{noEni, "AssociateAddress", []string{"AllocationId", mine.allocation, "NetworkInterfaceId", o.eni}},
+		{noGateway, "DescribeInternetGateways", []string{"InternetGatewayId.1", o.gateway}},
+		{noGateway, "CreateTags", []string{"ResourceId.1", o.gateway, "Tag.1.Key", "a"}},
+		{noTable, "DescribeRouteTables", []string{"RouteTableId.1", o.table}},
+		{noTable, "CreateTags", []string{"ResourceId.1", o.table, "Tag.1.Key", "a"}},
+		{noVPC, "CreateSecurityGroup", []string{"GroupName", "x", "GroupDescription", "x", "VpcId", o.vpc}},
+		{noGroup, "DeleteSecurityGroup", []string{"GroupId", o.group}},
+		{noGroup, "AuthorizeSecurityGroupIngress", []string{"GroupId", o.group, "IpProtocol", "-1", "CidrIp", "0.0.0.0/0"}},
+		{noGroup, "AuthorizeSecurityGroupEgress", []string{"GroupId", o.group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/8"}},
+		{noGroup, "AuthorizeSecurityGroupIngress", []string{"GroupId", mine.group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.Groups.1.GroupId", o.group}},
+		{noGroup, "RevokeSecurityGroupIngress", []string{"GroupId", o.group, "SecurityGroupRuleId.1", o.rule}},
+		{noGroup, "RevokeSecurityGroupEgress", []string{"GroupId", o.group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"}},
+		{noRule, "RevokeSecurityGroupIngress", []string{"GroupId", mine.group, "SecurityGroupRuleId.1", o.rule}},
+		{noRule, "DescribeSecurityGroupRules", []string{"SecurityGroupRuleId.1", o.rule}},
+		{noRule, "CreateTags", []string{"ResourceId.1", o.rule, "Tag.1.Key", "a"}},
+		{noAlloc, "DescribeAddresses", []string{"AllocationId.1", o.allocation}},
+		{noAddress, "DescribeAddresses", []string{"PublicIp.1", o.address}},
+		{noAddress, "AllocateAddress", []string{"Address", o.address}},
+		{noAlloc, "ReleaseAddress", []string{"AllocationId", o.allocation}},
+		{noAddress, "ReleaseAddress", []string{"PublicIp", o.address}},
+		{noAlloc, "AssociateAddress", []string{"AllocationId", o.allocation, "InstanceId", mine.instance}},
+		{noInstance, "AssociateAddress", []string{"AllocationId", mine.allocation, "InstanceId", o.instance}},
+		{"InvalidAssociationID.NotFound", "DisassociateAddress", []string{"AssociationId", o.association}},
+		{noAddress, "DisassociateAddress", []string{"PublicIp", o.address}},
+		{noAlloc, "CreateTags", []string{"ResourceId.1", o.allocation, "Tag.1.Key", "a"}},
+		{noVolume, "DescribeVolumes", []string{"VolumeId.1", o.volume}},
+		{noVolume, "DescribeVolumeStatus", []string{"VolumeId.1", mine.volume, "VolumeId.2", o.volume}},
+		{noVolume, "DescribeVolumeAttribute", []string{"VolumeId", o.volume, "Attribute", "productCodes"}},
+		{noVolume, "DeleteVolume", []string{"VolumeId", o.volume}},
+		{noVolume, "AttachVolume", []string{"VolumeId", o.volume, "InstanceId", mine.instance, "Device", "/dev/sdg"}},
+		{noInstance, "AttachVolume", []string{"VolumeId", mine.volume, "InstanceId", o.instance, "Device", "/dev/sdg"}},
+		{noVolume, "DetachVolume", []string{"VolumeId", o.volume}},
+		{noVolume, "DetachVolume", []string{"VolumeId", o.volume, "Force", "true"}},
+		{noInstance, "DetachVolume", []string{"VolumeId", mine.volume, "InstanceId", o.instance}},
+		{noVolume, "CreateTags", []string{"ResourceId.1", o.volume, "Tag.1.Key", "a"}},
 	} {
 		w.fails(c.code, alice, c.action, c.params...)
 	}
@@ -85,9 +128,10 @@ func TestAnotherAccount(t *testing.T) {
 	}
 	// Nor do listings show it.
 	w.ok(bob, "CreateTags", "ResourceId.1", o.instance, "Tag.1.Key", "secret")
-	for _, action := range []string{"DescribeInstances", "DescribeInstanceStatus", "DescribeImages", "DescribeKeyPairs", "DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeTags"} {
+	for _, action := range []string{"DescribeInstances", "DescribeInstanceStatus", "DescribeImages", "DescribeKeyPairs", "DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeTags",
+		"DescribeInternetGateways", "DescribeRouteTables", "DescribeNetworkInterfaces", "DescribeSecurityGroupRules", "DescribeAddresses", "DescribeVolumes", "DescribeVolumeStatus"} {
 		_, text := w.call(alice, action)
-		for _, id := range []string{bob, o.instance, o.image, o.keyID, o.vpc, o.subnet, o.group, o.eni} {
+		for _, id := range []string{bob, o.instance, o.image, o.keyID, o.vpc, o.subnet, o.group, o.eni, o.gateway, o.table, o.rule, o.volume, o.address + "<", o.allocation, o.association} {
 			if strings.Contains(text, id) {
 				t.Errorf("%s shows %s of another account", action, id)
 			}
@@ -113,6 +157,29 @@ func TestMalformed(t *testing.T) {
 		{"InvalidSubnetID.Malformed", "DescribeSubnets", "SubnetId.1", "subnet-1"},
 		{"InvalidGroupId.Malformed", "DescribeSecurityGroups", "GroupId.1", "default"},
 		{"InvalidID", "CreateTags", "ResourceId.1", "elephant", "Tag.1.Key", "a"},
+		{"InvalidInternetGatewayId.Malformed", "DescribeInternetGateways", "InternetGatewayId.1", "igw"},
+		{"InvalidRouteTableId.Malformed", "DescribeRouteTables", "RouteTableId.1", "rtb-1"},
+		{"InvalidNetworkInterfaceId.Malformed", "DescribeNetworkInterfaces", "NetworkInterfaceId.1", "eni-1"},
+		{"InvalidVpcID.Malformed", "CreateSecurityGroup", "GroupName", "a", "GroupDescription", "b", "VpcId", "vpc"},
+		{"InvalidGroupId.Malformed", "DeleteSecurityGroup", "GroupId", "web"},
+		{"InvalidGroupId.Malformed", "AuthorizeSecurityGroupIngress", "GroupId", "web", "IpProtocol", "-1", "CidrIp", "0.0.0.0/0"},
+		{"InvalidGroupId.Malformed", "RevokeSecurityGroupEgress", "GroupId", "web", "SecurityGroupRuleId.1", "sgr-01234567"},
+		{"InvalidSecurityGroupRuleId.Malformed", "RevokeSecurityGroupIngress", "GroupName", "web", "SecurityGroupRuleId.1", "sgr"},
+		{"InvalidSecurityGroupRuleId.Malformed", "DescribeSecurityGroupRules", "SecurityGroupRuleId.1", "sgr"},
+		{"InvalidAllocationID.Malformed", "DescribeAddresses", "AllocationId.1", "eipalloc"},
+		{"InvalidAllocationID.Malformed", "ReleaseAddress", "AllocationId", "eipalloc"},
+		{"InvalidAllocationID.Malformed", "AssociateAddress", "AllocationId", "x", "InstanceId", "i-01234567"},
+		{"InvalidInstanceID.Malformed", "AssociateAddress", "AllocationId", "eipalloc-01234567", "InstanceId", "i"},
+		{"InvalidNetworkInterfaceId.Malformed", "AssociateAddress", "AllocationId", "eipalloc-01234567", "NetworkInterfaceId", "eni"},
+		{"InvalidAssociationID.Malformed", "DisassociateAddress", "AssociationId", "eipassoc"},
+		{"InvalidVolumeID.Malformed", "DescribeVolumes", "VolumeId.1", "vol"},
+		{"InvalidVolumeID.Malformed", "DescribeVolumeStatus", "VolumeId.1", "vol"},
+		{"InvalidVolumeID.Malformed", "DescribeVolumeAttribute", "VolumeId", "vol", "Attribute", "productCodes"},
+		{"InvalidVolumeID.Malformed", "DeleteVolume", "VolumeId", "vol"},
+		{"InvalidVolumeID.Malformed", "AttachVolume", "VolumeId", "vol", "InstanceId", "i-01234567", "Device", "/dev/sdf"},
+		{"InvalidInstanceID.Malformed", "AttachVolume", "VolumeId", "vol-01234567", "InstanceId", "i", "Device", "/dev/sdf"},
+		{"InvalidVolumeID.Malformed", "DetachVolume", "VolumeId", "vol"},
+		{"InvalidInstanceID.Malformed", "DetachVolume", "VolumeId", "vol-01234567", "InstanceId", "i"},
 		{"InvalidUserID.Malformed", "DescribeImages", "Owner.1", "me"},
 		{"InvalidUserID.Malformed", "DescribeImages", "ExecutableBy.1", "me"},
 		{"MissingParameter", "TerminateInstances"},
@@ -125,6 +192,8 @@ func TestMalformed(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	w := newWorld(t)
 	o := w.things(alice)
+	i, _ := w.view().Instances.Get(o.instance)
+	free, gone := w.volume(alice, i.Zone), w.group(alice, "gone")
 	n, stamps := w.view().Meta.N, len(w.stamps)
 	for _, c := range [][]string{
 		{"RunInstances", "ImageId", ami, "MinCount", "1", "MaxCount", "2"},
@@ -139,6 +208,21 @@ func TestDryRun(t *testing.T) {
 		{"CreateTags", "ResourceId.1", o.instance, "Tag.1.Key", "a"},
 		{"DeleteTags", "ResourceId.1", o.instance},
 		{"RebootInstances", "InstanceId.1", o.instance},
+		{"CreateSecurityGroup", "GroupName", "new", "GroupDescription", "x"},
+		{"AuthorizeSecurityGroupIngress", "GroupId", o.group, "IpPermissions.1.IpProtocol", "6", "IpPermissions.1.FromPort", "1", "IpPermissions.1.ToPort", "1", "IpPermissions.1.Groups.1.GroupName", "default"},
+		{"AuthorizeSecurityGroupEgress", "GroupId", o.group, "IpPermissions.1.IpProtocol", "tcp", "IpPermissions.1.FromPort", "1", "IpPermissions.1.ToPort", "1", "IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/8"},
+		{"RevokeSecurityGroupIngress", "GroupName", "default", "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.Groups.1.GroupName", "default"},
+		{"RevokeSecurityGroupEgress", "GroupId", o.group, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"},
+		{"DeleteSecurityGroup", "GroupId", gone},
+		{"AllocateAddress"},
+		{"ReleaseAddress", "AllocationId", o.allocation},
+		{"AssociateAddress", "AllocationId", o.allocation, "InstanceId", o.instance},
+		{"DisassociateAddress", "AssociationId", o.association},
+		{"CreateVolume", "AvailabilityZone", "isle-1a", "Size", "1"},
+		{"AttachVolume", "VolumeId", free, "InstanceId", o.instance, "Device", "/dev/sdg"},
+		{"DetachVolume", "VolumeId", o.volume},
+		{"DeleteVolume", "VolumeId", free},
+		{"DescribeVolumes"},
 		{"DescribeInstances"},
 		{"GetConsoleOutput", "InstanceId", o.instance},
 	} {

@@ -55,6 +55,7 @@ func TestDescribeInstancesGolden(t *testing.T) {
 	for _, id := range running {
 		w.report(t, id, events.PhaseRunning)
 	}
+	w.ok(alice, "AttachVolume", "VolumeId", w.volume(alice, "isle-1b"), "InstanceId", running[0], "Device", "/dev/sdf")
 	w.ok(alice, "TerminateInstances", "InstanceId.1", running[1])
 	w.run(alice, "Placement.AvailabilityZone", "isle-1a")
 	status, text := w.call(alice, "DescribeInstances")
@@ -142,7 +143,7 @@ func TestImpaired(t *testing.T) {
 	id := w.run(alice, "Placement.AvailabilityZone", "isle-1b")[0]
 	w.place(t)
 	w.report(t, id, events.PhaseRunning)
-	w.act(t, "", events.ReportNodeLost{Zone: "isle-1b", Whole: true, Nodes: []events.NodeKey{{Host: "isle-1b-1", Kind: "compute"}, {Host: "isle-1b-2", Kind: "compute"}}})
+	w.loseZone(t, "isle-1b")
 	since := w.now.UTC().Format("2006-01-02T15:04:05.000Z")
 	s := w.ok(alice, "DescribeInstanceStatus", "Filter.1.Name", "system-status.status", "Filter.1.Value.1", "impaired")
 	x := "instanceStatusSet/item/"

@@ -170,6 +170,16 @@ func (f *fake) report(t testing.TB, id string, p events.Phase) {
 	f.act(t, "", events.ReportInstance{Host: i.Host, Instance: i.ID, Generation: i.Generation, Phase: p})
 }
 
+// loseZone loses every node of a zone.
+func (f *fake) loseZone(t testing.TB, z events.Zone) {
+	t.Helper()
+	var nodes []events.NodeKey
+	for n := range f.view().NodesOf(z) {
+		nodes = append(nodes, events.NodeKey{Host: n.Host, Kind: n.Kind})
+	}
+	f.act(t, "", events.ReportNodeLost{Zone: z, Whole: true, Nodes: nodes})
+}
+
 // placeVolumes gives the volumes that wait the storage node of their zone.
 func (f *fake) placeVolumes(t testing.TB) {
 	t.Helper()
@@ -395,7 +405,10 @@ func (w *world) run(account string, params ...string) []string {
 }
 
 // owned are things of an account.
-type owned struct{ instance, key, keyID, image, vpc, subnet, group, eni string }
+type owned struct {
+	instance, key, keyID, image, vpc, subnet, group, eni           string
+	gateway, table, rule, volume, address, allocation, association string
+}
 
 func (w *world) things(account string) owned {
 	w.t.Helper()
@@ -414,5 +427,20 @@ func (w *world) things(account string) owned {
 	}
 	o.keyID = w.ok(account, "CreateKeyPair", "KeyName", o.key, "KeyType", "ed25519").text("keyPairId")
 	o.image = w.ok(account, "RegisterImage", "Name", "mine-"+account, "ImageLocation", "amazon/skerry-linux").text("imageId")
+	v = w.view()
+	g, _ := v.InternetGatewayOf(vpc.ID)
+	o.gateway = string(g.ID)
+	for r := range v.RouteTablesOf(vpc.ID) {
+		o.table = string(r.ID)
+	}
+	o.rule = w.ok(account, "DescribeSecurityGroupRules").texts("securityGroupRuleSet/item/securityGroupRuleId")[0]
+	n := w.ok(account, "AllocateAddress")
+	o.address, o.allocation = n.text("publicIp"), n.text("allocationId")
+	w.place(w.t)
+	w.report(w.t, o.instance, events.PhaseRunning)
+	o.association = w.ok(account, "AssociateAddress", "AllocationId", o.allocation, "InstanceId", o.instance).text("associationId")
+	i, _ := v.Instances.Get(o.instance)
+	o.volume = w.volume(account, i.Zone)
+	w.ok(account, "AttachVolume", "VolumeId", o.volume, "InstanceId", o.instance, "Device", "/dev/sdf")
 	return o
 }

@@ -50,7 +50,6 @@ func TestRunRefuses(t *testing.T) {
 		{"UnsupportedOperation", "NetworkInterface.2", "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.2.DeviceIndex", "1"},
 		{"UnsupportedOperation", "DeviceIndex", "NetworkInterface.1.DeviceIndex", "1"},
 		{"MissingParameter", "DeviceIndex", "NetworkInterface.1.SubnetId", "subnet-01234567"},
-		{"UnsupportedOperation", "AssociatePublicIpAddress", "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.AssociatePublicIpAddress", "true"},
 		{"UnsupportedOperation", "NetworkInterfaceId", "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.NetworkInterfaceId", "eni-01234567"},
 		{"UnsupportedOperation", "PrivateIpAddresses", "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress", "172.31.0.9"},
 		{"InvalidParameterCombination", "subnet ID", "SubnetId", "subnet-01234567", "NetworkInterface.1.DeviceIndex", "0"},
