@@ -46,6 +46,7 @@ type commands struct {
 	Up        upCmd        `cmd:"" help:"Bring a region up, or finish bringing it up."`
 	Env       envCmd       `cmd:"" help:"Print exports for a shell: eval \"$(skerry env)\"."`
 	AWS       awsCmd       `cmd:"" name:"aws" passthrough:"" help:"Run the AWS CLI against the region."`
+	Exec      execCmd      `cmd:"" passthrough:"" help:"Run a program that sees the region: its variables and its names."`
 	Status    statusCmd    `cmd:"" help:"Show zones, voters, nodes and faults, or why an instance is where it is."`
 	Logs      logsCmd      `cmd:"" help:"Print the logs of a host."`
 	Doctor    doctorCmd    `cmd:"" help:"Compare what should be with what is."`
@@ -136,18 +137,19 @@ func Main(args []string, out, errw io.Writer) int {
 }
 
 // hoistDir lets `skerry aws --dir D …` name the directory like every other
-// subcommand, though all else after the word aws is the AWS CLI's.
+// subcommand, though all else after the word aws is the AWS CLI's. The same goes
+// for exec.
 func hoistDir(words []string) []string {
-	i := slices.Index(words, "aws")
+	i := slices.IndexFunc(words, func(w string) bool { return w == "aws" || w == "exec" })
 	if i < 0 {
 		return words
 	}
-	rest := words[i+1:]
+	verb, rest := words[i:i+1], words[i+1:]
 	switch {
 	case len(rest) > 0 && strings.HasPrefix(rest[0], "--dir="):
-		return slices.Concat(words[:i], rest[:1], []string{"aws"}, rest[1:])
+		return slices.Concat(words[:i], rest[:1], verb, rest[1:])
 	case len(rest) > 1 && rest[0] == "--dir":
-		return slices.Concat(words[:i], rest[:2], []string{"aws"}, rest[2:])
+		return slices.Concat(words[:i], rest[:2], verb, rest[2:])
 	}
 	return words
 }

@@ -81,6 +81,9 @@ func (c *upCmd) Run(e *env) error {
 	}, func() {
 		fmt.Fprintf(e.out, "Region %s is up in %.1f s: zones %s, API %s\n", r.Name, time.Since(began).Seconds(), strings.Join(r.Zones(), " "), endpoint(r))
 		fmt.Fprintf(e.out, "  eval \"$(%s env%s)\"\n", e.called(), e.dirFlag())
+		if names := r.Resolvers(); len(names) > 0 {
+			fmt.Fprintf(e.out, "  public addresses %s, names from the resolver %s\n", r.Public, names[0])
+		}
 	})
 }
 

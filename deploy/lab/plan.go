@@ -145,6 +145,19 @@ func (r *Region) outside(n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4(a), r.Public.Bits())
 }
 
+// Resolvers are the addresses outside that answer for the region's public names:
+// its gateways.
+func (r *Region) Resolvers() []netip.Addr {
+	if r.Hypervisor != QEMU || !r.Public.IsValid() {
+		return nil
+	}
+	var out []netip.Addr
+	for i := range r.AZs {
+		out = append(out, r.OutsideOf(i+1).Addr())
+	}
+	return out
+}
+
 // FindHost answers the host of that name, or an error that lists the names.
 func (r *Region) FindHost(name string) (Host, error) {
 	var names []string
