@@ -452,3 +452,37 @@ func TestFlood(t *testing.T) {
 	}
 	_ = b
 }
+
+// A kernel before 6.6 has no tcx: a filter of clsact holds the program.
+func TestClsact(t *testing.T) {
+	r := newRegion(t)
+	a := r.guest("a", 0, "10.0.0.11", 2)
+	r.guest("b", 1, "10.0.0.12", 2)
+	d := r.nodes[0]
+	for _, l := range d.links {
+		l.Unpin() // not pinned: the service's
+		l.Close()
+	}
+	d.links = nil
+	was := r.count(0, a.spec.Interface, datapath.Sent)
+	if r.ping("a", "10.0.0.12") || r.count(0, a.spec.Interface, datapath.Sent) != was {
+		t.Fatal("a program is still there")
+	}
+	r.inside("h1", func() error {
+		if err := clsact(int(d.conf.Vxlan), d.col.Programs["from_fabric"], "from_fabric"); err != nil {
+			return err
+		}
+		for range 2 { // the next agent puts its own in the same place
+			if err := clsact(int(d.ports[a.spec.Interface].Index), d.col.Programs["from_guest"], "from_guest"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.mustPing("a", "10.0.0.12", true)
+	was = r.count(0, a.spec.Interface, datapath.Sent)
+	r.mustPing("a", "10.0.0.12", true)
+	if n := r.count(0, a.spec.Interface, datapath.Sent) - was; n == 0 || n > 2 {
+		t.Errorf("one echo was sent %d times", n)
+	}
+}
