@@ -11,11 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"skerry/deploy/firstday"
 	"skerry/deploy/lab"
 )
 
 type tourCmd struct {
-	Timeout time.Duration `help:"How long an instance may take to boot." default:"3m"`
+	Timeout time.Duration `help:"How long the tour may take." default:"6m"`
+	Steps   int           `help:"How many of the day's steps to walk; all when left out." default:"99"`
 }
 
 // tourKey is the key pair of the tour; its private half is in the data directory.
@@ -28,12 +30,16 @@ type guide struct {
 	vars []string
 }
 
-// Run walks from the zones to an instance's console. It can be repeated: a key
-// pair and an instance of an earlier tour are used again.
+// Run lives the first day on EC2. It can be repeated: what an earlier day left is
+// ended first. Where guests are simulated there is no day to live, and the tour
+// goes from the zones to an instance's console.
 func (c *tourCmd) Run(e *env) error {
 	r, err := e.region()
 	if err != nil {
 		return err
+	}
+	if r.Hypervisor == lab.QEMU {
+		return c.day(e, r)
 	}
 	path, err := awsPath()
 	if err != nil {
@@ -62,6 +68,37 @@ func (c *tourCmd) Run(e *env) error {
 		return err
 	}
 	g.next(r, id)
+	return nil
+}
+
+// day walks the first day with real guests.
+func (c *tourCmd) day(e *env, r *lab.Region) error {
+	if _, err := awsPath(); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath("ssh"); err != nil {
+		return problem{errors.New("there is no program ssh"), "apt-get install openssh-client"}
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, c.Timeout)
+	defer cancel()
+	began := time.Now()
+	d := &firstday.Day{Region: r, Skerry: e.binary, Out: e.out}
+	fmt.Fprintf(e.out, "# The first day on EC2. In a shell of yours: eval \"$(%s env%s)\"; ssh runs under %s exec%s, which knows the region's names.\n", e.called(), e.dirFlag(), e.called(), e.dirFlag())
+	for _, s := range firstday.Steps() {
+		if s.Number > c.Steps {
+			break
+		}
+		if err := d.Do(ctx, s); err != nil {
+			return problem{err, "skerry doctor" + e.dirFlag()}
+		}
+	}
+	fmt.Fprintf(e.out, "\n# The day took %.0f s; the first login %.1f s after run-instances, the first volume %.1f s after attach-volume.\n", time.Since(began).Seconds(), d.FirstSSH.Seconds(), d.Attach.Seconds())
+	fmt.Fprintf(e.out, `# The region goes on running. Try next:
+eval "$(%[1]s env%[2]s)"
+%[1]s status%[2]s
+%[1]s exec%[2]s -- ssh -i %[3]s ec2-user@NAME   # the PublicDnsName of an instance
+%[1]s down%[2]s                                # the data stays; --purge removes it
+`, e.called(), e.dirFlag(), quote(r.Path("tour", tourKey+".pem")))
 	return nil
 }
 
