@@ -251,6 +251,8 @@ func TestStamp(t *testing.T) {
 // Without a leader a read says so, and an acknowledged write stays one.
 func TestDark(t *testing.T) {
 	w := newWorld(t)
+	instance := w.running(alice, "Placement.AvailabilityZone", "isle-1a")
+	volume := w.volume(alice, "isle-1a")
 	w.dark = events.Faultf("Unavailable", "The region has no leader that can be reached now.")
 	if status, text := w.call(alice, "DescribeInstances"); status != 503 || !strings.Contains(text, "<Code>Unavailable</Code>") {
 		t.Error(status, text)
@@ -264,5 +266,21 @@ func TestDark(t *testing.T) {
 	n = w.ok(alice, "TerminateInstances", "InstanceId.1", id)
 	if n.text("instancesSet/item/currentState/name") != "terminated" || n.text("instancesSet/item/previousState/name") != "pending" {
 		t.Errorf("%+v", n)
+	}
+	if n := w.ok(alice, "CreateVolume", "AvailabilityZone", "isle-1a", "Size", "1"); n.text("status") != "creating" {
+		t.Errorf("%+v", n)
+	}
+	if n := w.ok(alice, "AttachVolume", "VolumeId", volume, "InstanceId", instance, "Device", "/dev/sdf"); n.text("status") != "attaching" {
+		t.Errorf("%+v", n)
+	}
+	if n := w.ok(alice, "AssociateAddress", "AllocationId", w.ok(alice, "AllocateAddress").text("allocationId"), "InstanceId", instance); !n.has("associationId") {
+		t.Errorf("%+v", n)
+	}
+	// What has to read first does nothing when it cannot.
+	stamps := len(w.stamps)
+	w.fails("Unavailable", alice, "DetachVolume", "VolumeId", volume)
+	w.fails("Unavailable", alice, "RevokeSecurityGroupIngress", "GroupName", "default", "IpProtocol", "-1", "CidrIp", "0.0.0.0/0")
+	if len(w.stamps) != stamps {
+		t.Error("something was done")
 	}
 }

@@ -213,7 +213,7 @@ var describes = []described{
 		egress.ip-permission.cidr ipPermissionsEgress/item/ipRanges/item/cidrIp
 		egress.ip-permission.from-port ipPermissionsEgress/item/fromPort
 		egress.ip-permission.group-id ipPermissionsEgress/item/groups/item/groupId
-		egress.ip-permission.group-name ipPermissionsEgress/item/groups/item/groupName
+		egress.ip-permission.group-name ~
 		egress.ip-permission.ipv6-cidr ipPermissionsEgress/item/ipv6Ranges/item/cidrIpv6
 		egress.ip-permission.prefix-list-id ipPermissionsEgress/item/prefixListIds/item/prefixListId
 		egress.ip-permission.protocol ipPermissionsEgress/item/ipProtocol
@@ -224,7 +224,7 @@ var describes = []described{
 		ip-permission.cidr ipPermissions/item/ipRanges/item/cidrIp
 		ip-permission.from-port ipPermissions/item/fromPort
 		ip-permission.group-id ipPermissions/item/groups/item/groupId
-		ip-permission.group-name ipPermissions/item/groups/item/groupName
+		ip-permission.group-name ~
 		ip-permission.ipv6-cidr ipPermissions/item/ipv6Ranges/item/cidrIpv6
 		ip-permission.prefix-list-id ipPermissions/item/prefixListIds/item/prefixListId
 		ip-permission.protocol ipPermissions/item/ipProtocol

@@ -12,11 +12,18 @@ import (
 	"skerry/services/state"
 )
 
-type groupRow = row[model.SecurityGroup]
+// group is a security group as EC2 shows it, with what its filters ask beside:
+// a permission shows the groups it refers to by id alone.
+type group struct {
+	model.SecurityGroup
+	in, out []string // names of the groups that its rules refer to
+}
+
+type groupRow = row[group]
 
 // permissionFields are the filters on a group's rules in one direction. Each
 // looks at all rules: two filters may be met by two rules.
-func permissionFields(into filter.Fields[groupRow], prefix string, of func(model.SecurityGroup) []model.IpPermission) {
+func permissionFields(into filter.Fields[groupRow], prefix string, of func(group) []model.IpPermission) {
 	on := func(name string, values func(model.IpPermission) []string) {
 		into[prefix+name] = func(r groupRow) []string { return each(of(r.shown), values) }
 	}
@@ -36,21 +43,23 @@ func permissionFields(into filter.Fields[groupRow], prefix string, of func(model
 	on("from-port", func(p model.IpPermission) []string { return number(p.FromPort) })
 	on("to-port", func(p model.IpPermission) []string { return number(p.ToPort) })
 	on("group-id", pairs(func(g model.UserIdGroupPair) []string { return word(g.GroupId) }))
-	on("group-name", pairs(func(g model.UserIdGroupPair) []string { return word(g.GroupName) }))
 	on("user-id", pairs(func(g model.UserIdGroupPair) []string { return word(g.UserId) }))
 }
 
-var groupListing = func() listing[model.SecurityGroup] {
+var groupListing = func() listing[group] {
 	fields := filter.Fields[groupRow]{
 		"description": func(r groupRow) []string { return word(r.shown.Description) },
 		"group-id":    func(r groupRow) []string { return word(r.shown.GroupId) },
 		"group-name":  func(r groupRow) []string { return word(r.shown.GroupName) },
 		"owner-id":    func(r groupRow) []string { return word(r.shown.OwnerId) },
 		"vpc-id":      func(r groupRow) []string { return word(r.shown.VpcId) },
+
+		"ip-permission.group-name":        func(r groupRow) []string { return r.shown.in },
+		"egress.ip-permission.group-name": func(r groupRow) []string { return r.shown.out },
 	}
-	permissionFields(fields, "ip-permission.", func(g model.SecurityGroup) []model.IpPermission { return g.IpPermissions })
-	permissionFields(fields, "egress.ip-permission.", func(g model.SecurityGroup) []model.IpPermission { return g.IpPermissionsEgress })
-	return listing[model.SecurityGroup]{fields: fields}
+	permissionFields(fields, "ip-permission.", func(g group) []model.IpPermission { return g.IpPermissions })
+	permissionFields(fields, "egress.ip-permission.", func(g group) []model.IpPermission { return g.IpPermissionsEgress })
+	return listing[group]{fields: fields}
 }()
 
 // DescribeSecurityGroups lists the account's groups with their rules. Names are
@@ -104,12 +113,15 @@ func (h *Handlers) DescribeSecurityGroups(ctx context.Context, c *api.Call, in *
 			continue // named both ways
 		}
 		t := v.TagsOf(string(g.ID))
-		shown := showGroup(g)
+		shown := v.group(g)
 		shown.Tags = shownTags(t)
 		rows = append(rows, groupRow{key: key, tags: t, shown: shown})
 	}
-	out := new(model.DescribeSecurityGroupsOutput)
-	out.SecurityGroups, out.NextToken, err = groupListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	page, next, err := groupListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
+	out := &model.DescribeSecurityGroupsOutput{NextToken: next}
+	for _, g := range page {
+		out.SecurityGroups = append(out.SecurityGroups, g.SecurityGroup)
+	}
 	return out, err
 }
 
@@ -127,17 +139,20 @@ func (v view) groupNamed(account events.AccountID, name string) (*state.Group, b
 	return nil, false
 }
 
-// showGroup shows a group. Rules of the same protocol and ports are one
-// permission with several sources, as EC2 has them.
-func showGroup(g *state.Group) model.SecurityGroup {
-	out := model.SecurityGroup{GroupId: some(g.ID), GroupName: &g.Name, Description: &g.Description, OwnerId: some(g.Account), VpcId: some(g.VPC),
-		IpPermissions: []model.IpPermission{}, IpPermissionsEgress: []model.IpPermission{}}
+// group shows a group. Rules of the same protocol and ports are one permission
+// with several sources, as EC2 has them.
+func (v view) group(g *state.Group) group {
+	out := group{SecurityGroup: model.SecurityGroup{GroupId: some(g.ID), GroupName: &g.Name, Description: &g.Description, OwnerId: some(g.Account), VpcId: some(g.VPC),
+		IpPermissions: []model.IpPermission{}, IpPermissionsEgress: []model.IpPermission{}}}
 	for _, r := range g.Rules {
-		into := &out.IpPermissions
+		into, peers := &out.IpPermissions, &out.in
 		if r.Egress {
-			into = &out.IpPermissionsEgress
+			into, peers = &out.IpPermissionsEgress, &out.out
 		}
 		addRule(into, g.Account, r)
+		if o, ok := v.Groups.Get(string(r.Group)); ok {
+			*peers = append(*peers, o.Name)
+		}
 	}
 	return out
 }

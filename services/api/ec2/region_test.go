@@ -261,7 +261,7 @@ func newWorld(t testing.TB) *world {
 		tokens: map[string]events.Reply{}, consoles: map[events.InstanceID]events.Console{}}
 	zones := []events.Zone{"isle-1a", "isle-1b", "isle-1c"}
 	file := func(n string) events.ImageFile { return events.ImageFile{Name: n, SHA256: "00", Bytes: 1} }
-	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}, Images: []events.Image{
+	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}, Images: []events.Image{
 		{ID: aki, Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
 		{ID: ari, Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
 		{ID: ami, Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",

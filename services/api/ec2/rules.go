@@ -318,9 +318,6 @@ func (h *Handlers) DescribeSecurityGroupRules(ctx context.Context, c *api.Call, 
 	if err := ids.SecurityGroupRule.CheckAll(in.SecurityGroupRuleIds); err != nil {
 		return nil, err
 	}
-	if err := notTogether("securityGroupRuleIds", len(in.SecurityGroupRuleIds) > 0, "maxResults", in.MaxResults != nil); err != nil {
-		return nil, err
-	}
 	v, err := h.read(ctx)
 	if err != nil {
 		return nil, err

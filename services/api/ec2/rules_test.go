@@ -74,6 +74,17 @@ func TestGroups(t *testing.T) {
 	w.fails("InvalidPermission.Duplicate", alice, "AuthorizeSecurityGroupIngress", "GroupId", id, "IpProtocol", "icmp", "FromPort", "-1", "ToPort", "-1", "CidrIp", "172.31.0.0/16")
 	w.fails("DependencyViolation", alice, "DeleteSecurityGroup", "GroupName", "db")
 
+	// A group is found by the names that its rules refer to, which it does not show.
+	for value, want := range map[string][]string{"db": {"web"}, "we*": {"web"}, "default": {"default"}, "x": nil} {
+		n := w.ok(alice, "DescribeSecurityGroups", "Filter.1.Name", "ip-permission.group-name", "Filter.1.Value.1", value)
+		if got := n.texts("securityGroupInfo/item/groupName"); !slices.Equal(got, want) || n.has("securityGroupInfo/item/ipPermissions/item/groups/item/groupName") {
+			t.Error(value, got)
+		}
+	}
+	if n := w.ok(alice, "DescribeSecurityGroups", "Filter.1.Name", "egress.ip-permission.group-name", "Filter.1.Value.1", "*"); n.has("securityGroupInfo/item") {
+		t.Errorf("%+v", n)
+	}
+
 	// Rules by themselves, ingress first.
 	d := w.ok(alice, "DescribeSecurityGroupRules", "Filter.1.Name", "group-id", "Filter.1.Value.1", id)
 	if got := d.texts("securityGroupRuleSet/item/isEgress"); !slices.Equal(got, []string{"false", "false", "false", "false", "false", "false", "true"}) {
@@ -160,4 +171,48 @@ func TestRulesRefused(t *testing.T) {
 	if in, out := w.permissions(alice, id); len(in) != 0 || len(out) != 1 {
 		t.Error(in, out)
 	}
+}
+
+// Whatever a rule says, it is made as it reads or refused, and what was made can
+// be revoked by the same words.
+func FuzzRule(f *testing.F) {
+	for _, s := range [][5]string{{"tcp", "22", "22", "0.0.0.0/0", ""}, {"-1", "", "", "::/0", "all"}, {"icmp", "8", "-1", "10.0.0.0/8", "ping"}, {"50", "1", "2", "10.0.0.1/32", "é"},
+		{"TCP", "-1", "-1", "::ffff:1.2.3.4/128", ""}, {"256", "99999999999", "", "fe80::%eth0/64", "\n"}, {"1", "3", "", "1.2.3.4", ""}} {
+		f.Add(s[0], s[1], s[2], s[3], s[4])
+	}
+	w := newWorld(f)
+	id := w.group(alice, "web")
+	f.Fuzz(func(t *testing.T, protocol, from, to, cidr, description string) {
+		w.t = t
+		family := "IpRanges.1.CidrIp"
+		if strings.Contains(cidr, ":") {
+			family = "Ipv6Ranges.1.CidrIpv6"
+		}
+		params := []string{"GroupId", id, "IpPermissions.1.IpProtocol", protocol, "IpPermissions.1." + family, cidr,
+			"IpPermissions.1." + strings.Split(family, ".")[0] + ".1.Description", description}
+		if from != "" {
+			params = append(params, "IpPermissions.1.FromPort", from)
+		}
+		if to != "" {
+			params = append(params, "IpPermissions.1.ToPort", to)
+		}
+		status, text := w.call(alice, "AuthorizeSecurityGroupIngress", params...)
+		if status != 200 && status != 400 {
+			t.Fatal(status, text)
+		}
+		in, _ := w.permissions(alice, id)
+		if status != 200 {
+			if len(in) != 0 {
+				t.Fatal(in, text)
+			}
+			return
+		}
+		if len(in) != 1 || !strings.HasSuffix(in[0], " "+cidr) && !strings.Contains(cidr, ":") {
+			t.Fatal(in, text)
+		}
+		n := w.ok(alice, "RevokeSecurityGroupIngress", params...)
+		if in, _ = w.permissions(alice, id); len(in) != 0 || n.has("unknownIpPermissionSet/item") {
+			t.Fatal(in, n)
+		}
+	})
 }

@@ -192,7 +192,7 @@ func isOther(p *string, than string) bool { return p != nil && *p != "" && *p !=
 var ephemeral = regexp.MustCompile(`^ephemeral([0-9]|1[0-9]|2[0-3])$`)
 
 // checkMappings accepts the instance-store disks, which come with the type, and
-// refuses volumes.
+// refuses volumes: those are attached to an instance that runs.
 func checkMappings(list []model.BlockDeviceMapping) error {
 	seen := map[string]bool{}
 	for i, m := range list {
@@ -203,7 +203,7 @@ func checkMappings(list []model.BlockDeviceMapping) error {
 		case seen[device]:
 			return events.Faultf("InvalidBlockDeviceMapping", "The device '%s' is used in more than one block-device mapping", device)
 		case m.Ebs != nil:
-			return unsupported("BlockDeviceMapping.Ebs", "the device %s would need a volume, and there are none yet; instance-store disks (ephemeral0, …) come with the instance type.", device)
+			return unsupported("BlockDeviceMapping.Ebs", "a launch brings no volume for the device %s: create one and attach it; instance-store disks (ephemeral0, …) come with the instance type.", device)
 		case m.VirtualName != nil && !ephemeral.MatchString(*m.VirtualName):
 			return events.Faultf("InvalidBlockDeviceMapping", "The virtual name '%s' of the device %s is not valid; use ephemeral0 to ephemeral23.", *m.VirtualName, device)
 		case m.VirtualName == nil && m.NoDevice == nil:
