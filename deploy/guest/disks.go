@@ -110,7 +110,9 @@ func deviceLinks(disks []disk, n names) map[string]string {
 			link("sda1", d.Dev)
 		case ephemeral && len(i) == 1 && i[0] >= '0' && i[0] <= '9':
 			link(n.mapping[d.Serial], d.Dev)
-			link(fmt.Sprintf("sd%c", 'b'+i[0]-'0'), d.Dev)
+			if n.mapping[d.Serial] == "" {
+				link(fmt.Sprintf("sd%c", 'b'+i[0]-'0'), d.Dev)
+			}
 		}
 	}
 	for _, c := range customs {

@@ -203,6 +203,9 @@ func TestDisks(t *testing.T) {
 			t.Errorf("%s leads to %q, want %s (%v)", name, got[name], dev, got)
 		}
 	}
+	if got["sdb"] != "" || got["xvdb"] != "" {
+		t.Errorf("the ephemeral disk is called sdc, and takes a volume's name: %v", got)
+	}
 	if got := deviceLinks(disks, names{mapping: map[string]string{"ami": "../../etc/passwd", "ephemeral0": "vdc"}}); got["../../etc/passwd"] != "" || got["vdc"] != "" {
 		t.Fatalf("a name from outside was taken: %v", got)
 	}

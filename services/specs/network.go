@@ -258,8 +258,11 @@ func (c *collector) public(a *state.Address) {
 	s := events.PublicSpec{Address: a.Address, Interface: a.Interface, VPC: vpc.ID, VNI: vpc.VNI, Private: a.Private, MAC: f.Interface.MAC,
 		Host: host, Name: network.PublicName(c.v.Meta.Region, a.Address)}
 	n := max(a.N, f.N)
+	s.Epoch = a.N
 	if g, ok := c.v.Gateways.Get(string(a.Zone)); ok {
-		s.Announce, s.Epoch = g.Host == c.host, g.Epoch
+		// Not the gateway's own epoch: each zone counts its own, and an Elastic
+		// IP address moves between them.
+		s.Announce, s.Epoch = g.Host == c.host, max(a.N, g.N)
 		n = max(n, g.N)
 	}
 	c.add(events.SpecPublic, a.Address.String(), n, a.Request, s)

@@ -271,6 +271,7 @@ func TestTouched(t *testing.T) {
 					t.Fatal(err)
 				}
 				was, known := before[string(h)+"/"+kind]
+				rises(t, h, r, was, now)
 				before[string(h)+"/"+kind] = now
 				if !known || was.Manifest.Digest == now.Manifest.Digest {
 					continue
@@ -343,6 +344,22 @@ func partial(t *testing.T, v *state.View, h events.HostID, kind string, was, now
 		}
 		if _, still := held[string(s.Kind)+"/"+s.ID]; still && s.Kind != events.SpecVolume && s.Kind != events.SpecMetadata && s.Kind != events.SpecInstance {
 			t.Errorf("%s/%s asked for %v and keeps %s %s, which is gone", h, kind, ids, s.Kind, s.ID)
+		}
+	}
+}
+
+// rises checks that a spec that changed has a higher number: a node drops a
+// lower one.
+func rises(t *testing.T, h events.HostID, r events.Record, was, now events.SpecSet) {
+	t.Helper()
+	old := map[string]events.Spec{}
+	for _, s := range was.Specs {
+		old[string(s.Kind)+"/"+s.ID] = s
+	}
+	for _, s := range now.Specs {
+		o, ok := old[string(s.Kind)+"/"+s.ID]
+		if ok && s.N < o.N || ok && (string(o.Body) != string(s.Body) || o.Tombstone != s.Tombstone) && s.N <= o.N {
+			t.Errorf("event %d (%s) changes %s %s of %s, and its number goes from %d to %d", r.N, events.Name(r.Event), s.Kind, s.ID, h, o.N, s.N)
 		}
 	}
 }

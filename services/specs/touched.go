@@ -194,8 +194,8 @@ func (t *toucher) address(address string, vpc events.VPCID, id events.InterfaceI
 }
 
 func (t *toucher) tags(resource string) {
-	if i, ok := t.v.Instances.Get(resource); ok && i.Metadata.InstanceTags == "enabled" && i.Live() {
-		t.node(i.Host, "network", events.SpecMetadata, resource)
+	if i, ok := t.v.Instances.Get(resource); ok && i.Metadata.InstanceTags == "enabled" {
+		t.instance(i.ID)
 	}
 }
 

@@ -45,8 +45,10 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.Hosts.change(string(e.Host), func(h *Host) { h.Drained = false })
 	case events.ResourceTagged:
 		tx.tagged(e)
+		tx.touchTagged(e.Resource, r)
 	case events.ResourceUntagged:
 		tx.untagged(e)
+		tx.touchTagged(e.Resource, r)
 	case events.ImageRegistered:
 		tx.Images.put(string(e.Image.ID), &e.Image)
 	case events.ImageChanged:
@@ -241,6 +243,13 @@ func (tx *Tx) untagged(e events.ResourceUntagged) {
 		return
 	}
 	tx.Tags.put(e.Resource, &Tags{e.Resource, e.Account, tags})
+}
+
+// touchTagged notes that the guest of an instance is told other tags.
+func (tx *Tx) touchTagged(resource string, r events.Record) {
+	if i, ok := tx.Instances.Get(resource); ok && i.Metadata.InstanceTags == "enabled" {
+		tx.touchInstance(i.ID, r)
+	}
 }
 
 func tombstoneKey(h events.HostID, k events.SpecKind, id string) string {

@@ -30,20 +30,25 @@ func (tx *Tx) storage(r events.Record) bool {
 			v.Attachment = &Attachment{ID: e.Attachment, Instance: e.Instance, Device: e.Device, State: Attaching,
 				DeleteOnTermination: e.DeleteOnTermination, At: e.At}
 		})
+		tx.touchInstance(e.Instance, r)
 	case events.VolumeAttached:
 		tx.changeAttachment(e.Volume, r, func(a *Attachment) { a.State, a.At = Attached, e.At })
+		tx.touchInstance(e.Instance, r)
 	case events.VolumeDetachRequested:
 		tx.changeAttachment(e.Volume, r, func(a *Attachment) { a.State = Detaching })
+		tx.touchInstance(e.Instance, r)
 	case events.AttachmentEnded:
 		tx.raise(e.Volume, e.Epoch, r, func(v *Volume) {
 			a := *v.Attachment
 			a.State, a.Ended = Detaching, true
 			v.Attachment = &a
 		})
+		tx.touchInstance(e.Instance, r)
 	case events.VolumeDetached:
 		v, _ := tx.Volumes.Get(string(e.Volume))
 		must(v.Attachment != nil && v.Attachment.Ended && v.Confirmed == v.Epoch, r, "a volume is free before its storage node said so")
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Attachment = VolumeAvailable, nil })
+		tx.touchInstance(e.Instance, r)
 	case events.VolumeDeleteRequested:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State = VolumeDeleting })
 		if e.Host != "" {
@@ -60,6 +65,14 @@ func (tx *Tx) storage(r events.Record) bool {
 		return false
 	}
 	return true
+}
+
+// touchInstance notes that what nodes must do of an instance has changed: its
+// specs name its volumes, and a spec's number only rises.
+func (tx *Tx) touchInstance(id events.InstanceID, r events.Record) {
+	if _, ok := tx.Instances.Get(string(id)); ok {
+		tx.Instances.change(string(id), func(i *Instance) { i.N = r.N })
+	}
 }
 
 func (tx *Tx) store(h events.HostID, gib, sign int) {
