@@ -22,6 +22,7 @@ func TestStockCLI(t *testing.T) {
 	if err != nil {
 		t.Skip("the aws command is not installed")
 	}
+	t.Parallel() // each call starts an interpreter
 	w := newWorld(t)
 	cli := w.cli(path)
 	if _, err := ssh.ParseRawPrivateKey([]byte(cli("ec2", "create-key-pair", "--key-name", "tour", "--key-type", "ed25519", "--query", "KeyMaterial"))); err != nil {
@@ -93,6 +94,7 @@ func TestFirstDay(t *testing.T) {
 	if err != nil {
 		t.Skip("the aws command is not installed")
 	}
+	t.Parallel() // each call starts an interpreter
 	w := newWorld(t)
 	cli := w.cli(path)
 	walk := func(list ...step) {
