@@ -286,7 +286,7 @@ type PublicSpec struct {
 	MAC       string      `json:"mac"`      // of the interface
 	Host      netip.Addr  `json:"host"`     // where it is, on the fabric
 	Announce  bool        `json:"announce"` // this gateway answers for the address outside
-	Epoch     uint64      `json:"epoch"`    // of the announcer
+	Epoch     uint64      `json:"epoch"`    // rises with whose the address is and who announces it
 	Name      string      `json:"name"`     // ec2-198-18-1-4.isle-1.compute.skerry.internal
 }
 
