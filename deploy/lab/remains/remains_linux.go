@@ -259,6 +259,9 @@ func Clear(r *lab.Region) error {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", m, err))
 		}
 	}
+	if r.Hypervisor == lab.QEMU {
+		errs = append(errs, (&wire.Wire{Tag: r.Tag()}).Unplug())
+	}
 	for _, n := range Namespaces(r) {
 		errs = append(errs, wire.Remove(n))
 	}

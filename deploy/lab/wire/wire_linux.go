@@ -82,7 +82,8 @@ func gateway(zone int) net.IP { return net.IPv4(10, 77, byte(zone), 1).To4() }
 
 // Ensure makes what is missing of the wire and leaves alone what is there.
 func (w *Wire) Ensure() error {
-	if _, err := makeNamespace(w.Namespace()); err != nil {
+	anew, err := makeNamespace(w.Namespace())
+	if err != nil {
 		return err
 	}
 	fresh := map[string]bool{}
@@ -93,7 +94,7 @@ func (w *Wire) Ensure() error {
 		}
 		fresh[h.Name] = made
 	}
-	err := Do(w.Namespace(), func() error {
+	err = Do(w.Namespace(), func() error {
 		if err := up("lo"); err != nil {
 			return err
 		}
@@ -121,6 +122,12 @@ func (w *Wire) Ensure() error {
 		}
 	}
 	if w.Outside.IsValid() {
+		if anew {
+			// The link of a wire that was here before goes when the kernel gets to it.
+			if err := w.Unplug(); err != nil {
+				return fmt.Errorf("wire: outside: %w", err)
+			}
+		}
 		if err := w.ensureOutside(); err != nil {
 			return fmt.Errorf("wire: outside: %w", err)
 		}
@@ -189,6 +196,18 @@ func ensureVeth(name, bridge, namespace, peer string, fresh bool) error {
 		return fmt.Errorf("add link %s: %w", name, err)
 	}
 	return up(name)
+}
+
+// Unplug takes the machine itself off the wire outside.
+func (w *Wire) Unplug() error {
+	link, err := netlink.LinkByName(w.OutsideLink())
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil && !missing(err) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("link %s: %w", w.OutsideLink(), err)
+	}
+	return nil
 }
 
 // ensureOutside plugs the machine itself into the wire outside. The link goes
