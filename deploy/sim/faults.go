@@ -2,7 +2,9 @@ package sim
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
+	"syscall"
 	"time"
 
 	"skerry/compute-node/hypervisor/memory"
@@ -75,9 +77,45 @@ var Faults = []Fault{
 	}},
 	{"agent restarts", func(r *Region) {
 		h := r.anyHost()
-		h.Stop()
+		h.StopProgram(Compute)
 		r.pause(0, 15)
-		h.Start()
+		h.StartProgram(Compute)
+	}},
+	{"storage node restarts", func(r *Region) {
+		h := r.anyHost()
+		h.StopProgram(Storage)
+		r.pause(0, 15)
+		h.StartProgram(Storage)
+	}},
+	{"network agent restarts", func(r *Region) {
+		h := r.anyHost()
+		h.StopProgram(Network)
+		r.pause(0, 15)
+		h.StartProgram(Network)
+	}},
+	{"gateway restarts", func(r *Region) {
+		h := r.Gates[r.Rng.IntN(len(r.Gates))]
+		h.StopProgram(Gateway)
+		r.pause(0, 20)
+		h.StartProgram(Gateway)
+	}},
+	{"host loses power", func(r *Region) {
+		h := r.anyHost()
+		h.PowerCut()
+		r.pause(1, 15)
+		h.PowerOn()
+	}},
+	{"volumes' disk is full", func(r *Region) {
+		h := r.anyHost()
+		h.SetFull(true)
+		r.pause(2, 10)
+		h.SetFull(false)
+	}},
+	{"guests hold their volumes", func(r *Region) {
+		h := r.anyHost()
+		h.HV.SetFaults(memory.Faults{Mounted: func(string, string) bool { return true }})
+		r.pause(3, 10)
+		h.HV.SetFaults(memory.Faults{})
 	}},
 	{"scheduler restarts", func(r *Region) {
 		r.sched.stop()
@@ -128,4 +166,7 @@ func (r *Region) anyZone() *Zone {
 
 func (r *Region) anyHost() *Host { return r.Hosts[r.Rng.IntN(len(r.Hosts))] }
 
-var errAfter = errors.New("the answer was lost")
+var (
+	errAfter = errors.New("the answer was lost")
+	errFull  = &fs.PathError{Op: "create", Path: "volume", Err: syscall.ENOSPC}
+)

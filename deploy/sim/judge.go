@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // Witness follows the events as any consumer does.
 type Witness struct {
 	part *part
+	each func(events.Record) // called with each; set before the first
 
 	mu      sync.Mutex
 	records []events.Record
@@ -25,6 +27,7 @@ type Witness struct {
 // Watch starts a witness at event 0, on a port of its own.
 func (r *Region) Watch() *Witness {
 	w := &Witness{}
+	r.watchFences(w)
 	client, err := bus.Connect(bus.Options{Region: Name, Name: "witness", Server: r.Bus.Port(), Log: r.log})
 	if err != nil {
 		r.T.Fatal(err)
@@ -37,6 +40,7 @@ func (r *Region) Watch() *Witness {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.records = append(w.records, rec)
+				w.each(rec)
 				at = bus.Cursor{N: rec.N, Hash: rec.Hash}
 				return nil
 			})
@@ -133,6 +137,10 @@ func (r *Region) Judge(w *Witness, clients ...*Clients) {
 
 	r.judgeState(view)
 	r.judgeGuests(view)
+	r.judgeVolumes(view)
+	r.judgeNetwork(view)
+	through, stopped := r.judgePackets(view)
+	r.T.Logf("packets: %d came through, %d were stopped", through, stopped)
 	r.judgeStream(history)
 	if w != nil {
 		r.judgeWitness(w, history)
@@ -151,7 +159,7 @@ func (r *Region) history(z *Zone, n uint64) []events.Record {
 	return out
 }
 
-// Settle waits until every instance is where it ends up.
+// Settle waits until everything is where it ends up.
 func (r *Region) Settle() {
 	r.T.Helper()
 	left := ""
@@ -160,7 +168,7 @@ func (r *Region) Settle() {
 			r.T.Logf("unsettled: %s", left)
 		}
 	}()
-	r.Within(90*time.Second, "every instance is where it ends up", func() bool { left = r.unsettled(); return left == "" })
+	r.Within(90*time.Second, "everything is where it ends up", func() bool { left = r.unsettled(); return left == "" })
 }
 
 // unsettled names something that is still on its way, or nothing.
@@ -182,8 +190,14 @@ func (r *Region) unsettled() string {
 			return string(i.ID) + " is " + i.State
 		}
 	}
-	if v.Tombstones.Len() > 0 {
-		return "tombstones are left"
+	for key := range v.Tombstones.All() {
+		return "the tombstone " + key + " is left"
+	}
+	if left := r.unsettledVolumes(v); left != "" {
+		return left
+	}
+	if left := r.unsettledNetwork(v); left != "" {
+		return left
 	}
 	for _, h := range r.Hosts {
 		domains, err := h.HV.Open().Domains(r.ctx)
@@ -201,6 +215,9 @@ func (r *Region) unsettled() string {
 			}
 			if d.Reboots != i.Reboots || !d.Alive() {
 				return d.ID + " is on its way"
+			}
+			if want := serials(v, i.ID); !slices.Equal(d.Volumes, want) {
+				return fmt.Sprintf("%s has the volumes %v, and should have %v", d.ID, d.Volumes, want)
 			}
 			delete(want, d.ID)
 		}

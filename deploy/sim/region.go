@@ -19,19 +19,17 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 
-	"skerry/compute-node/agent"
-	"skerry/compute-node/guests"
-	"skerry/compute-node/hypervisor"
-	"skerry/compute-node/hypervisor/memory"
 	"skerry/events"
 	"skerry/events/bus"
-	"skerry/internal/node"
+	plane "skerry/network-node/datapath/memory"
 	"skerry/scheduler/propose"
 	"skerry/services/seal"
 	"skerry/services/server"
@@ -45,7 +43,7 @@ const Name = "isle-1"
 type Options struct {
 	Seed  uint64
 	Zones int // 3 unless given
-	Hosts int // per zone, 2 unless given
+	Hosts int // for guests: 2 in the first zone and 1 in the others unless given for each
 	// SnapshotThreshold is small in simulations, so that snapshots happen.
 	SnapshotThreshold uint64
 	Log               io.Writer // nil: none
@@ -57,7 +55,9 @@ type Region struct {
 	Rng    *rand.Rand // the driver's; no goroutine but the driver's uses it
 	Bus    *Bus
 	Zones  []*Zone
-	Hosts  []*Host
+	Hosts  []*Host // for guests
+	Gates  []*Host // gateways, one for each zone
+	Wire   *plane.Wire
 	Key    *seal.Key
 	Image  events.ImageID
 	log    *slog.Logger
@@ -66,6 +66,7 @@ type Region struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	sched  *part
+	port   int // of the last judgement of packets
 	mu     sync.Mutex
 }
 
@@ -87,18 +88,6 @@ type controlPlane struct {
 	voter  *voter.Voter
 	server *server.Server
 	client *bus.Client
-	part   *part
-}
-
-// Host is one compute host.
-type Host struct {
-	ID     events.HostID
-	Zone   events.Zone
-	Port   *Port
-	HV     *memory.Host
-	Files  *guests.Memory
-	Data   string // directory of the agent's specs
-	region *Region
 	part   *part
 }
 
@@ -132,9 +121,6 @@ func New(t testing.TB, o Options) *Region {
 	if o.Zones == 0 {
 		o.Zones = 3
 	}
-	if o.Hosts == 0 {
-		o.Hosts = 2
-	}
 	if o.SnapshotThreshold == 0 {
 		o.SnapshotThreshold = 200
 	}
@@ -164,17 +150,23 @@ func New(t testing.TB, o Options) *Region {
 		z.Start(true)
 	}
 	r.StartScheduler()
-	for _, z := range r.Zones {
-		for i := range o.Hosts {
-			h := &Host{ID: events.HostID(fmt.Sprintf("%s-%d", z.Name, i+1)), Zone: events.Zone(z.Name), Port: r.Bus.Port(), region: r,
-				HV: &memory.Host{BootTime: 2 * time.Second, ShutdownTime: 500 * time.Millisecond}, Files: guests.NewMemory(), Data: t.TempDir()}
-			r.Hosts = append(r.Hosts, h)
-			h.Start()
+	r.Wire = plane.NewWire()
+	for i := range r.Zones {
+		hosts := o.Hosts
+		if hosts == 0 && i == 0 {
+			hosts = 2
 		}
+		for k := range max(hosts, 1) {
+			r.Hosts = append(r.Hosts, r.newHost(i, k, false))
+		}
+		r.Gates = append(r.Gates, r.newHost(i, 190, true))
+	}
+	for _, h := range slices.Concat(r.Hosts, r.Gates) {
+		h.Start()
 	}
 	r.Within(20*time.Second, "the region is formed and its nodes have joined", func() bool {
 		z := r.Leader()
-		return z != nil && z.Voter().View().Nodes.Len() == len(r.Hosts)
+		return z != nil && z.Voter().View().Nodes.Len() == 3*len(r.Hosts)+len(r.Gates)
 	})
 	return r
 }
@@ -217,6 +209,9 @@ func images() []events.Image {
 	}
 }
 
+// Public is the block of public addresses: small, so that they come round.
+var Public = netip.MustParsePrefix("198.18.0.0/24")
+
 // Image is the machine image of a simulated region.
 const Image events.ImageID = "ami-00000000000000001"
 
@@ -225,7 +220,7 @@ func (z *Zone) Start(first bool) {
 	r := z.region
 	log := r.log.With("az", z.Name)
 	var servers []raft.Server
-	form := events.FormRegion{Name: Name, ID: "00000000-0000-4000-8000-000000000000", Level: 1, Images: images()}
+	form := events.FormRegion{Name: Name, ID: "00000000-0000-4000-8000-000000000000", Level: 1, Images: images(), Public: []netip.Prefix{Public}}
 	for _, o := range r.Zones {
 		servers = append(servers, raft.Server{ID: raft.ServerID(o.Name), Address: o.addr})
 		form.Zones = append(form.Zones, events.Zone(o.Name))
@@ -332,26 +327,6 @@ func (z *Zone) Heal() {
 	z.region.connect(z)
 	z.Port.Cut(false, false)
 }
-
-// Start starts the host's agent. Guests that run are adopted.
-func (h *Host) Start() {
-	r := h.region
-	log := r.log.With("node", h.ID)
-	client, err := bus.Connect(bus.Options{Region: Name, Name: string(h.ID), Server: h.Port, Log: log})
-	if err != nil {
-		r.T.Fatalf("%s: %v", h.ID, err)
-	}
-	a := agent.New(node.Options{Region: Name, Zone: h.Zone, Host: h.ID, Capacity: Capacity, Data: h.Data, Bus: client, Log: log}, h.HV.Open(), h.Files, guests.Options{Accel: hypervisor.TCG})
-	h.part = r.start(func(ctx context.Context) {
-		defer client.Close()
-		if err := a.Run(ctx); err != nil {
-			r.T.Errorf("%s: %v", h.ID, err)
-		}
-	})
-}
-
-// Stop ends the host's agent; guests go on.
-func (h *Host) Stop() { h.part.stop() }
 
 // StartScheduler starts the scheduler.
 func (r *Region) StartScheduler() {

@@ -45,7 +45,7 @@ func run(t *testing.T, o Options, drill func(*Region, *Clients)) {
 		r := New(t, o)
 		defer r.Close()
 		w := r.Watch()
-		c := r.StartClients(r.NewAccount("drill"), 4)
+		c := r.StartClients(4)
 		drill(r, c)
 		c.Stop()
 		r.Judge(w, c)
@@ -330,7 +330,8 @@ func TestNodeLostAndBack(t *testing.T) {
 			n, _ := r.WaitLeader(nil).Voter().View().Compute(h.ID)
 			return n.Lost
 		})
-		r.Must(events.Stamp{Account: c.Account}, events.TerminateInstances{Instances: []events.InstanceID{victim}})
+		i, _ := v.Instances.Get(string(victim))
+		r.Must(events.Stamp{Account: i.Account}, events.TerminateInstances{Instances: []events.InstanceID{victim}})
 		time.Sleep(5 * time.Second)
 		if i, _ := r.WaitLeader(nil).Voter().View().Instances.Get(string(victim)); i.State != state.ShuttingDown {
 			t.Errorf("%s is %s while its host is away", victim, i.State)
