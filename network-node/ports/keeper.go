@@ -10,6 +10,7 @@
 package ports
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,13 @@ type known struct {
 	publics  map[netip.Addr]events.PublicSpec
 	tables   datapath.Tables
 	bad      map[string]string
+	parsed   map[object]parsed
+}
+
+// parsed is a spec that was read, and need not be again while it is the same.
+type parsed struct {
+	body  []byte
+	value any
 }
 
 type publicKey struct {
@@ -103,7 +111,7 @@ func (k *Keeper) Want(set events.SpecSet, complete bool) {
 	k.specs = next
 	k.n = max(k.n, set.Manifest.N)
 	k.complete = k.complete || complete
-	k.read = read(next)
+	k.read = read(next, k.read.parsed)
 	k.mu.Unlock()
 	select {
 	case k.pokes <- struct{}{}:
@@ -113,71 +121,83 @@ func (k *Keeper) Want(set events.SpecSet, complete bool) {
 
 // read makes of specs what they say. One that cannot be read is a fault and
 // leaves what is there as it is.
-func read(specs map[object]events.Spec) known {
+func read(specs map[object]events.Spec, before map[object]parsed) known {
 	n := known{ports: map[events.InterfaceID]events.PortSpec{}, metadata: map[events.InstanceID]events.MetadataSpec{},
-		networks: map[events.VPCID]events.NetworkSpec{}, private: map[publicKey]netip.Addr{}, publics: map[netip.Addr]events.PublicSpec{}, bad: map[string]string{}}
+		networks: map[events.VPCID]events.NetworkSpec{}, private: map[publicKey]netip.Addr{}, publics: map[netip.Addr]events.PublicSpec{}, bad: map[string]string{},
+		parsed: make(map[object]parsed, len(specs))}
 	for _, o := range slices.SortedFunc(maps.Keys(specs), compare) { // in order, so that the tables of equal sets are equal
 		s := specs[o]
 		if s.Tombstone {
 			continue
 		}
-		var err error
-		body := func(v any) bool {
-			err = json.Unmarshal(s.Body, v)
-			return err == nil
+		p, same := before[o]
+		if !same || !bytes.Equal(p.body, s.Body) {
+			p = parse(s)
 		}
-		switch s.Kind {
-		case events.SpecPort:
-			var p events.PortSpec
-			if body(&p) && p.Interface != events.InterfaceID(s.ID) {
-				err = fmt.Errorf("it is of interface %q", p.Interface)
+		n.parsed[o] = p
+		var err error
+		switch v := p.value.(type) {
+		case error:
+			err = v
+		case *events.PortSpec:
+			if v.Interface != events.InterfaceID(s.ID) {
+				err = fmt.Errorf("it is of interface %q", v.Interface)
+			} else {
+				n.ports[v.Interface] = *v
 			}
-			if err == nil {
-				n.ports[p.Interface] = p
+		case *events.PublicSpec:
+			if v.Address.String() != s.ID {
+				err = fmt.Errorf("it is of address %v", v.Address)
+			} else {
+				n.publics[v.Address] = *v
 			}
-		case events.SpecPublic:
-			var p events.PublicSpec
-			if body(&p) && p.Address.String() != s.ID {
-				err = fmt.Errorf("it is of address %v", p.Address)
+		case *events.MetadataSpec:
+			n.metadata[v.Instance] = *v
+		case *events.NetworkSpec:
+			n.networks[v.VPC] = *v
+			n.tables.Networks = append(n.tables.Networks, *v)
+		case *events.MappingSpec:
+			n.tables.Mappings = append(n.tables.Mappings, *v)
+			if v.Public.IsValid() && len(v.Addresses) > 0 {
+				n.private[publicKey{v.VPC, v.Public}] = v.Addresses[0]
 			}
-			if err == nil {
-				n.publics[p.Address] = p
-			}
-		case events.SpecMetadata:
-			var m events.MetadataSpec
-			if body(&m) {
-				n.metadata[m.Instance] = m
-			}
-		case events.SpecNetwork:
-			var w events.NetworkSpec
-			if body(&w) {
-				n.networks[w.VPC] = w
-				n.tables.Networks = append(n.tables.Networks, w)
-			}
-		case events.SpecMapping:
-			var m events.MappingSpec
-			if body(&m) {
-				n.tables.Mappings = append(n.tables.Mappings, m)
-				if m.Public.IsValid() && len(m.Addresses) > 0 {
-					n.private[publicKey{m.VPC, m.Public}] = m.Addresses[0]
-				}
-			}
-		case events.SpecGroup:
-			var g events.GroupSpec
-			if body(&g) {
-				n.tables.Groups = append(n.tables.Groups, g)
-			}
-		case events.SpecFabric:
-			var f events.FabricSpec
-			if body(&f) {
-				n.tables.Nodes = append(n.tables.Nodes, f.Nodes...)
-			}
+		case *events.GroupSpec:
+			n.tables.Groups = append(n.tables.Groups, *v)
+		case *events.FabricSpec:
+			n.tables.Nodes = append(n.tables.Nodes, v.Nodes...)
 		}
 		if err != nil {
 			n.bad[o.String()] = fmt.Sprintf("spec unreadable: %v: %v", o, err)
 		}
 	}
 	return n
+}
+
+// parse makes of a spec what its kind says, or the error that it makes.
+func parse(s events.Spec) parsed {
+	p := parsed{body: s.Body}
+	switch s.Kind {
+	case events.SpecPort:
+		p.value = new(events.PortSpec)
+	case events.SpecPublic:
+		p.value = new(events.PublicSpec)
+	case events.SpecMetadata:
+		p.value = new(events.MetadataSpec)
+	case events.SpecNetwork:
+		p.value = new(events.NetworkSpec)
+	case events.SpecMapping:
+		p.value = new(events.MappingSpec)
+	case events.SpecGroup:
+		p.value = new(events.GroupSpec)
+	case events.SpecFabric:
+		p.value = new(events.FabricSpec)
+	default:
+		return p
+	}
+	if err := json.Unmarshal(s.Body, p.value); err != nil {
+		p.value = err
+	}
+	return p
 }
 
 // Run implements node.Keeper.
