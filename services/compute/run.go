@@ -109,6 +109,9 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 		}
 		addr, mac, err := network.Allocate(tx, s, sub, ip, i)
 		if err != nil {
+			if i >= c.Min {
+				break // as many as there are addresses for
+			}
 			return nil, err
 		}
 		id := events.InstanceID("i-" + s.Seed.Hex("i", i))
@@ -118,13 +121,18 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 		} else {
 			eni.Public = *c.PublicIP
 		}
-		emit(events.InterfaceCreated{Account: s.Account, Zone: z, Instance: id, Interface: eni, At: s.Time})
+		var public events.Event
 		if eni.Public {
-			e, err := network.Assign(&tx.View, z, s.Account, id, eni)
-			if err != nil {
+			if public, err = network.Assign(&tx.View, z, s.Account, id, eni); err != nil {
+				if i >= c.Min {
+					break
+				}
 				return nil, err
 			}
-			emit(e)
+		}
+		emit(events.InterfaceCreated{Account: s.Account, Zone: z, Instance: id, Interface: eni, At: s.Time})
+		if public != nil {
+			emit(public)
 		}
 		emit(events.InstanceRequested{
 			ID: id, Reservation: reservation, LaunchIndex: i, Account: s.Account, Zone: z,
