@@ -29,7 +29,7 @@ func TestNamespaces(t *testing.T) {
 	s := newStage(t)
 	s.must("up", "--hypervisor", "qemu", "--hosts", "1", "--images", images)
 	r := s.region()
-	if got := len(remains.Namespaces(r)); got != 7 {
+	if got := len(remains.Namespaces(r)); got != 10 {
 		t.Errorf("%d namespaces: %v", got, remains.Namespaces(r))
 	}
 	if got := get(endpoint(r)); got != "served by isle-1a" {
