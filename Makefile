@@ -10,7 +10,7 @@ NATSCLI  := v0.4.0
 SEEDS    ?= 300
 RUNS     ?= 10
 
-.PHONY: help build run check test drill bench image nats down deps-build deps-image deps-run
+.PHONY: help build run check test drill bench image nats down deps-build deps-image deps-run deps-bench
 
 help:
 	@echo 'make build   build the programs into bin/'
@@ -28,6 +28,9 @@ deps-build:
 
 deps-image:
 	@deploy/deps.sh build image
+
+deps-bench:
+	@deploy/deps.sh bench
 
 deps-run:
 	@deploy/deps.sh build image run
@@ -58,7 +61,7 @@ drill: deps-run build image
 	$(GO) test -tags $(TAGS) -count=1 -timeout 2h ./deploy/sim -args -seeds=$(SEEDS)
 	$(GO) test -tags $(TAGS) -count=1 -timeout 2h -run Drill -v ./deploy/drill -args -runs=$(RUNS)
 
-bench: deps-run build image
+bench: deps-run deps-bench build image
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -timeout 30m ./...
 
 image: deps-image

@@ -5,6 +5,7 @@
 #
 #   deploy/deps.sh build            a C compiler for the binding to libvirt
 #   deploy/deps.sh build image run  also what builds the image and runs guests
+#   deploy/deps.sh bench            the yardstick of the iSCSI benchmark
 set -eu
 
 missing=""
@@ -40,6 +41,11 @@ for what in "$@"; do
 		need ipxe-qemu some_file '/usr/lib/ipxe/qemu/*.rom /usr/share/qemu/efi-virtio.rom'
 		need e2fsprogs command_is mke2fs
 		need awscli command_is aws
+		need openssh-client command_is ssh
+		need iproute2 command_is ip
+		;;
+	bench)
+		need tgt command_is tgtd
 		;;
 	*)
 		echo "deps.sh: what is $what?" >&2

@@ -1,4 +1,4 @@
-// Package systemd holds one unit template for each program, for machines that
+// Package systemd holds one unit template for each kind of program, for machines that
 // are a region's hosts rather than the stage of a whole one. The programs are
 // the same and run from the same kind of file:
 //
