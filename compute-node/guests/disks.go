@@ -77,8 +77,20 @@ func planDisks(id events.InstanceID, w want, h have, at time.Time) []step {
 	return steps
 }
 
+// probeWait is the wait after the first probe that fails: the storage node may
+// just not have heard yet. It doubles.
+const probeWait = 100 * time.Millisecond
+
 func (k disk) waits(at time.Time) bool {
-	return k.Failed != nil && at.Before(k.Failed.Last.Add(k.Failed.wait()))
+	return k.Failed != nil && at.Before(k.Failed.Last.Add(k.wait()))
+}
+
+// wait is how long a step about the volume rests after it failed.
+func (k disk) wait() time.Duration {
+	if k.Failed.Verb == doProbe {
+		return min(probeWait<<min(k.Failed.Count-1, 10), maxWait)
+	}
+	return k.Failed.wait()
 }
 
 // volumeOf is the volume of a serial: its id without the dash.
@@ -145,6 +157,7 @@ func (k *Keeper) noteDisk(s step, err error) {
 			count = d.Failed.Count + 1
 		}
 		d.Failed = &failure{Verb: s.verb, Count: count, Last: now, Detail: detail(err)}
+		time.AfterFunc(d.wait(), k.Poke)
 	default:
 		if d.Failed != nil && d.Failed.Verb == s.verb {
 			d.Failed = nil
