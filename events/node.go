@@ -23,6 +23,8 @@ type Have struct {
 	N       uint64   `json:"n"`
 	Objects []Object `json:"objects"`
 	Orphans []string `json:"orphans,omitempty"` // things found that no spec or tombstone explains
+
+	Conditions []string `json:"conditions,omitempty"` // what is wrong, as the heartbeat says it
 }
 
 // Object is one thing a node holds, as it sees it.

@@ -30,6 +30,10 @@ type Status struct {
 	Zones    []ZoneStatus   `json:"zones"`
 	Nodes    []NodeStatus   `json:"nodes"`
 	Counts   map[string]int `json:"counts"` // instances by state
+
+	Volumes   map[string]int `json:"volumes,omitempty"` // by state
+	Addresses int            `json:"addresses"`         // public ones that somebody has
+	Owed      int            `json:"owed"`              // orders to destroy that nodes have not acknowledged
 }
 
 // ZoneStatus is one zone.
@@ -55,6 +59,44 @@ type NodeStatus struct {
 // InstanceQuery names an instance.
 type InstanceQuery struct {
 	Instance InstanceID `json:"instance"`
+}
+
+// VolumeQuery names a volume.
+type VolumeQuery struct {
+	Volume VolumeID `json:"volume"`
+}
+
+// VolumeStatus is one volume with the reasons for its state and place.
+type VolumeStatus struct {
+	Volume    VolumeID  `json:"volume"`
+	Account   AccountID `json:"account"`
+	Zone      Zone      `json:"zone"`
+	SizeGiB   int       `json:"sizeGiB"`
+	Type      string    `json:"type"`
+	State     string    `json:"state"`
+	Detail    string    `json:"detail,omitempty"`
+	Host      HostID    `json:"host,omitempty"`
+	Impaired  bool      `json:"impaired"`  // its storage node does not speak
+	Epoch     uint64    `json:"epoch"`     // who may write
+	Confirmed uint64    `json:"confirmed"` // by its storage node
+	Created   time.Time `json:"created"`
+
+	Attachment *AttachmentStatus `json:"attachment,omitempty"`
+	Waits      string            `json:"waits,omitempty"` // for what, in words; empty when nothing is under way
+	Why        *Why              `json:"why,omitempty"`
+	Tags       []Tag             `json:"tags,omitempty"`
+}
+
+// AttachmentStatus is a volume's bond to an instance.
+type AttachmentStatus struct {
+	Attachment AttachmentID `json:"attachment"`
+	Instance   InstanceID   `json:"instance"`
+	Host       HostID       `json:"host"` // of the instance
+	Device     string       `json:"device"`
+	State      string       `json:"state"`
+	Ended      bool         `json:"ended"` // the instance is shut out
+	Impaired   bool         `json:"impaired"`
+	Since      time.Time    `json:"since"`
 }
 
 // AccountKeys is an account with its keys, for operators.

@@ -146,6 +146,7 @@ func (n *Node) serve(conn *nats.Conn) (micro.Service, error) {
 			r.Error("500", err.Error(), nil)
 			return
 		}
+		have.Conditions = n.keep.Conditions()
 		n.mu.Lock()
 		have.Host, have.Kind, have.N = n.o.Host, n.o.Kind, n.set.Manifest.N
 		n.mu.Unlock()

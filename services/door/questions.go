@@ -1,13 +1,16 @@
 package door
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
 
 	"skerry/events"
 	"skerry/events/bus"
+	"skerry/services/specs"
 	"skerry/services/state"
+	"skerry/services/storage"
 )
 
 func (d *Door) self(q events.VoterQuery) events.VoterStatus {
@@ -34,6 +37,7 @@ func (d *Door) questions() map[string]func(micro.Request) {
 		"history":  d.history,
 		"status":   func(r micro.Request) { answer(r, d.status(), nil) },
 		"instance": d.instance,
+		"volume":   d.volume,
 		"accounts": func(r micro.Request) { answer(r, d.accounts(), nil) },
 		"specs":    d.specSet,
 	}
@@ -88,6 +92,10 @@ func (d *Door) status() events.Status {
 	for _, i := range v.Instances.All() {
 		s.Counts[i.State]++
 	}
+	s.Volumes, s.Addresses, s.Owed = map[string]int{}, v.Addresses.Len(), v.Tombstones.Len()
+	for _, x := range v.Volumes.All() {
+		s.Volumes[x.State]++
+	}
 	return s
 }
 
@@ -111,6 +119,64 @@ func (d *Door) instance(r micro.Request) {
 	answer(r, out, nil)
 }
 
+func (d *Door) volume(r micro.Request) {
+	var q events.VolumeQuery
+	if err := decode(r, &q); err != nil {
+		answer(r, nil, err)
+		return
+	}
+	v := d.present()
+	x, ok := v.Volumes.Get(string(q.Volume))
+	if !ok {
+		answer(r, nil, storage.NotFound(string(q.Volume)))
+		return
+	}
+	answer(r, volumeStatus(v, x), nil)
+}
+
+func volumeStatus(v *state.View, x *state.Volume) events.VolumeStatus {
+	silent := func(h events.HostID, kind string) bool {
+		n, ok := v.Nodes.Get(state.NodeKey(h, kind))
+		return h != "" && (!ok || n.Lost)
+	}
+	out := events.VolumeStatus{Volume: x.ID, Account: x.Account, Zone: x.Zone, SizeGiB: x.SizeGiB, Type: x.Type, State: x.State, Detail: x.Detail,
+		Host: x.Host, Impaired: silent(x.Host, "storage"), Epoch: x.Epoch, Confirmed: x.Confirmed, Created: x.At, Why: x.Why, Tags: v.TagsOf(string(x.ID))}
+	speaks := func(h events.HostID, kind string) string {
+		name := string(h) + "/" + kind
+		if silent(h, kind) {
+			return name + ", which does not speak,"
+		}
+		return name
+	}
+	store := speaks(x.Host, "storage")
+	a := x.Attachment
+	if a != nil {
+		s := &events.AttachmentStatus{Attachment: a.ID, Instance: a.Instance, Device: a.Device, State: a.State, Ended: a.Ended, Since: a.At}
+		if i, ok := v.Instances.Get(string(a.Instance)); ok {
+			s.Host, s.Impaired = i.Host, silent(i.Host, "compute")
+		}
+		out.Attachment = s
+	}
+	switch {
+	case x.State == state.VolumeError:
+	case x.State == state.VolumeDeleting:
+		out.Waits = "for " + store + " to remove it"
+	case x.Host == "":
+		out.Waits = "for a storage node: none has been found yet"
+	case a != nil && a.Ended:
+		out.Waits = "for " + store + " to confirm that the instance is shut out"
+	case x.Confirmed != x.Epoch:
+		out.Waits = fmt.Sprintf("for %s to confirm epoch %d", store, x.Epoch)
+	case x.State == state.VolumeCreating:
+		out.Waits = "for " + store + " to hold it"
+	case a != nil && a.State == state.Attaching:
+		out.Waits = fmt.Sprintf("for %s to give it to the guest", speaks(out.Attachment.Host, "compute"))
+	case a != nil && a.State == state.Detaching:
+		out.Waits = fmt.Sprintf("for %s to say that the guest of %s has let go", speaks(out.Attachment.Host, "compute"), a.Instance)
+	}
+	return out
+}
+
 func (d *Door) accounts() []events.AccountKeys {
 	out := []events.AccountKeys{}
 	for _, a := range d.present().Accounts.All() {
@@ -129,17 +195,54 @@ func (d *Door) specSet(r micro.Request) {
 	answer(r, d.want(q), nil)
 }
 
+// Gone is the state of an object that a node should have destroyed.
+const Gone = "gone"
+
+// want is what a node should hold. The state of a volume is as its storage node
+// says it.
 func (d *Door) want(q events.NodeKey) events.Want {
 	v := d.present()
 	out := events.Want{N: v.Meta.N, Objects: []events.Object{}}
-	if q.Kind != "compute" {
+	switch q.Kind {
+	case "compute":
+		for i := range v.InstancesOn(q.Host) {
+			out.Objects = append(out.Objects, events.Object{Kind: string(events.SpecInstance), ID: string(i.ID), State: i.State})
+		}
 		return out
+	case "storage":
+		for x := range v.VolumesOn(q.Host) {
+			o := events.Object{Kind: string(events.SpecVolume), ID: string(x.ID), State: fmt.Sprintf("epoch %d", x.Epoch)}
+			switch {
+			case x.State == state.VolumeDeleting:
+				continue
+			case x.State == state.VolumeCreating && x.Confirmed == 0:
+				o.State = x.State
+			case x.Attachment != nil && !x.Attachment.Ended:
+				o.State += " " + string(x.Attachment.ID)
+			}
+			out.Objects = append(out.Objects, o)
+		}
+	case "network", "gateway":
+		set, err := specs.Set(v, q.Host, q.Kind, nil, specs.Closed{})
+		if err != nil {
+			d.Log.Warn("want", "err", err)
+		}
+		for _, s := range set.Specs {
+			if !s.Tombstone && (s.Kind == events.SpecPort || s.Kind == events.SpecPublic) {
+				out.Objects = append(out.Objects, events.Object{Kind: string(s.Kind), ID: s.ID, State: "held"})
+			}
+		}
 	}
-	for i := range v.InstancesOn(q.Host) {
-		out.Objects = append(out.Objects, events.Object{Kind: string(events.SpecInstance), ID: string(i.ID), State: i.State})
+	for t := range v.TombstonesOn(q.Host) {
+		if ofKind[t.Kind] == q.Kind {
+			out.Objects = append(out.Objects, events.Object{Kind: string(t.Kind), ID: t.ID, State: Gone})
+		}
 	}
 	return out
 }
+
+// ofKind says which node holds what.
+var ofKind = map[events.SpecKind]string{events.SpecVolume: "storage", events.SpecPort: "network", events.SpecPublic: "gateway"}
 
 // maxUnplaced bounds the instances of one scheduling answer.
 const maxUnplaced = 500
