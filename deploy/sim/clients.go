@@ -115,7 +115,7 @@ func (c *Clients) write(ctx context.Context, id int, rng *rand.Rand) {
 		c.asked[stamp.ID] = true
 		c.mu.Unlock()
 		c.ask(ctx, id%2, stamp, cmd, rng)
-		time.Sleep(time.Duration(50+rng.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(100+rng.IntN(500)) * time.Millisecond)
 	}
 }
 

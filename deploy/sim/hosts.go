@@ -105,13 +105,18 @@ func (h *Host) StopProgram(kind string) {
 // PowerCut takes the host's power away: programs and guests end, flows are
 // forgotten, and of the volumes' disk what was synced is left.
 func (h *Host) PowerCut() {
-	rng := rand.New(rand.NewPCG(h.region.Rng.Uint64(), 4))
 	h.Port.Cut(true, true) // nobody hears of what is done after the cut
-	after := h.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+	after := h.disk.CrashClone(lossy(h.region))
 	h.Stop()
 	h.HV.PowerCut()
 	h.disk = after
 	h.Plane.forget()
+}
+
+// lossy loses a part of what was not synced.
+func lossy(r *Region) vfs.CrashCloneCfg {
+	rng := rand.New(rand.NewPCG(r.Rng.Uint64(), 4))
+	return vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng}
 }
 
 // PowerOn starts a host whose power was cut.
@@ -215,12 +220,11 @@ type Plane struct {
 	ports   map[events.InterfaceID]string // specs
 	publics map[netip.Addr]string
 	epochs  map[netip.Addr]uint64
-	tables  string
-	options plane.Options
+	tables  datapath.Tables
 }
 
 func newPlane(o plane.Options) *Plane {
-	p := &Plane{Datapath: plane.New(o), options: o}
+	p := &Plane{Datapath: plane.New(o)}
 	p.ports, p.publics, p.epochs = map[events.InterfaceID]string{}, map[netip.Addr]string{}, map[netip.Addr]uint64{}
 	return p
 }
@@ -237,7 +241,7 @@ func (p *Plane) forget() {
 		p.Datapath.DeletePort(x.Interface)
 	}
 	p.Datapath.Apply(datapath.Tables{})
-	p.ports, p.tables = map[events.InterfaceID]string{}, ""
+	p.ports, p.tables = map[events.InterfaceID]string{}, datapath.Tables{}
 }
 
 func text(v any) string {
@@ -294,9 +298,37 @@ func (p *Plane) Apply(t datapath.Tables) error {
 	defer p.mu.Unlock()
 	err := p.Datapath.Apply(t)
 	if err == nil {
-		p.tables = text(t)
+		p.tables = t
 	}
 	return err
+}
+
+// serves says whether a gateway serves a public address, and announces whether
+// it answers for it outside.
+func (p *Plane) serves(a netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.publics[a]
+	return ok
+}
+
+func (p *Plane) announces(a netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s events.PublicSpec
+	return json.Unmarshal([]byte(p.publics[a]), &s) == nil && s.Announce
+}
+
+// gateway is where packets of a VPC leave.
+func (p *Plane) gateway(id events.VPCID) netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.tables.Networks {
+		if n.VPC == id {
+			return n.Gateway
+		}
+	}
+	return netip.Addr{}
 }
 
 // differs says what of a set the data plane does not hold, or holds too much.
@@ -352,7 +384,7 @@ func (p *Plane) differs(set events.SpecSet) string {
 		return fmt.Sprintf("ports %v are too many", slices.Sorted(maps.Keys(held)))
 	case len(publics) > 0:
 		return fmt.Sprintf("public addresses %v are too many", slices.Collect(maps.Keys(publics)))
-	case p.tables != text(t):
+	case text(p.tables) != text(t):
 		return "the tables are not those of the set"
 	}
 	return ""

@@ -168,7 +168,12 @@ func (r *Region) Settle() {
 			r.T.Logf("unsettled: %s", left)
 		}
 	}()
-	r.Within(90*time.Second, "everything is where it ends up", func() bool { left = r.unsettled(); return left == "" })
+	r.Within(90*time.Second, "everything is where it ends up", func() bool {
+		if left = r.unsettled(); left != "" {
+			time.Sleep(200 * time.Millisecond) // a look is dear
+		}
+		return left == ""
+	})
 }
 
 // unsettled names something that is still on its way, or nothing.

@@ -45,7 +45,7 @@ func run(t *testing.T, o Options, drill func(*Region, *Clients)) {
 		r := New(t, o)
 		defer r.Close()
 		w := r.Watch()
-		c := r.StartClients(3)
+		c := r.StartClients(5)
 		drill(r, c)
 		c.Stop()
 		r.Judge(w, c)
@@ -106,7 +106,7 @@ func oneSeed(t *testing.T, s uint64) {
 			}
 		}()
 		run(t, Options{Seed: s}, func(r *Region, c *Clients) {
-			for end := time.Now().Add(24 * time.Second); time.Now().Before(end); {
+			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 				f := Faults[r.Rng.IntN(len(Faults))]
 				story = append(story, f.Name)
 				r.log.Info("FAULT", "name", f.Name)
@@ -354,7 +354,7 @@ func TestTerminatedInstancesLeaveAfterAnHour(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long: run by make test")
 	}
-	run(t, Options{Seed: 10}, func(r *Region, c *Clients) {
+	run(t, Options{Seed: 10, Hosts: 1}, func(r *Region, c *Clients) {
 		time.Sleep(5 * time.Second)
 		c.Stop()
 		r.Settle()
