@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -222,27 +223,37 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 		finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")})
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	var wrong []string
+	wrong, complaints := map[string][]string{}, []string{}
 	for _, p := range r.Programs() {
-		if p.Kind != config.Compute || held(st, p.Name()) {
+		if !slices.Contains(nodeKinds, p.Kind) || held(st, p.Name()) {
 			continue
 		}
 		wg.Go(func() {
-			ds, err := compare(ctx, op, p)
+			ds, conditions, err := compare(ctx, op, p)
 			if err != nil {
 				ds = []string{err.Error()}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for _, d := range ds {
-				wrong = append(wrong, p.Name()+": "+d)
+				wrong[p.Kind] = append(wrong[p.Kind], p.Name()+": "+d)
+			}
+			for _, c := range conditions {
+				complaints = append(complaints, p.Name()+": "+c)
 			}
 		})
 	}
 	wg.Wait()
-	slices.Sort(wrong)
-	return append(out, finding{OK: len(wrong) == 0, What: "every compute node holds what the region wants and nothing else", Why: strings.Join(wrong, "; ")})
+	for _, kind := range nodeKinds {
+		slices.Sort(wrong[kind])
+		out = append(out, finding{OK: len(wrong[kind]) == 0, What: "every " + kind + " node holds what the region wants and nothing else", Why: strings.Join(wrong[kind], "; ")})
+	}
+	slices.Sort(complaints)
+	return append(out, finding{OK: len(complaints) == 0, What: "no node complains", Why: strings.Join(complaints, "; ")})
 }
+
+// nodeKinds are the kinds of programs that hold something for the region.
+var nodeKinds = []string{config.Compute, config.Storage, config.Network, config.Gateway}
 
 // silentNodes are sentences about nodes that the region counts as lost.
 func silentNodes(s operator.Status) []string {
@@ -276,29 +287,34 @@ func lagging(s operator.Status) []string {
 	return out
 }
 
-// compare lists what one node holds and should not, and the other way round. A
-// difference is looked at again before it counts: work may be under way.
-func compare(ctx context.Context, op *operator.Client, p lab.Program) ([]string, error) {
-	var last []string
+// compare lists what one node holds and should not, and the other way round, and
+// what it complains of. Both are looked at again before they count: work may be
+// under way.
+func compare(ctx context.Context, op *operator.Client, p lab.Program) (last, conditions []string, _ error) {
 	for try := 0; ; try++ {
 		short, cancel := context.WithTimeout(ctx, 3*time.Second)
 		want, err := op.Wanted(short, p.Host.Name, p.Kind)
 		if err != nil {
 			cancel()
-			return nil, fmt.Errorf("what it should hold is not known: %w", err)
+			return nil, nil, fmt.Errorf("what it should hold is not known: %w", err)
 		}
 		have, err := op.Have(short, p.Host.AZ, p.Host.Name, p.Kind)
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("it does not say what it holds: %w", err)
+			return nil, nil, fmt.Errorf("it does not say what it holds: %w", err)
 		}
-		last = differences(want.Objects, have.Objects, have.Orphans)
-		if len(last) == 0 || try == 4 {
-			return last, nil
+		if p.Kind == config.Compute {
+			last = differences(want.Objects, have.Objects, have.Orphans)
+		} else {
+			last = lacking(want.Objects, have.Objects, have.Orphans)
+		}
+		conditions = have.Conditions
+		if len(last)+len(conditions) == 0 || try == 4 {
+			return last, conditions, nil
 		}
 		select {
 		case <-ctx.Done():
-			return last, nil
+			return last, conditions, nil
 		case <-time.After(time.Second):
 		}
 	}
@@ -331,6 +347,38 @@ func differences(want, have []events.Object, orphans []string) []string {
 		if !wanted[o.ID] {
 			out = append(out, fmt.Sprintf("the %s of %s (%s) should not be there", o.Kind, o.ID, o.State))
 		}
+	}
+	for _, o := range orphans {
+		out = append(out, o+" is an orphan")
+	}
+	return out
+}
+
+// lacking are sentences about what a storage, network or gateway node lacks,
+// holds otherwise, or has too much of: volumes, ports, public addresses.
+func lacking(want, have []events.Object, orphans []string) []string {
+	held := map[string]events.Object{}
+	for _, o := range have {
+		held[o.ID] = o
+	}
+	var out []string
+	for _, w := range want {
+		h, there := held[w.ID]
+		delete(held, w.ID)
+		switch {
+		case w.State == "gone" && there:
+			out = append(out, fmt.Sprintf("the %s %s should be gone and is %s", w.Kind, w.ID, h.State))
+		case w.State == "gone":
+			out = append(out, fmt.Sprintf("it has not said that the %s %s is gone", w.Kind, w.ID))
+		case w.State == "creating":
+		case !there:
+			out = append(out, fmt.Sprintf("the %s %s is missing", w.Kind, w.ID))
+		case h.State != w.State:
+			out = append(out, fmt.Sprintf("the %s %s is %q and should be %q", w.Kind, w.ID, h.State, w.State))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(held)) {
+		out = append(out, fmt.Sprintf("the %s %s (%s) should not be there", held[id].Kind, id, held[id].State))
 	}
 	for _, o := range orphans {
 		out = append(out, o+" is an orphan")

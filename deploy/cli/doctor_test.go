@@ -37,3 +37,34 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("all is well, but %q", got)
 	}
 }
+
+func TestLacking(t *testing.T) {
+	want := []events.Object{
+		{Kind: "volume", ID: "vol-1", State: "epoch 3 attach-1"},
+		{Kind: "volume", ID: "vol-2", State: "epoch 3"},
+		{Kind: "volume", ID: "vol-3", State: "epoch 1"},
+		{Kind: "volume", ID: "vol-4", State: "gone"},
+		{Kind: "volume", ID: "vol-5", State: "gone"},
+		{Kind: "volume", ID: "vol-6", State: "creating"},
+	}
+	have := []events.Object{
+		{Kind: "volume", ID: "vol-1", State: "epoch 3 attach-1"},
+		{Kind: "volume", ID: "vol-2", State: "epoch 2 attach-2"},
+		{Kind: "volume", ID: "vol-4", State: "held"},
+		{Kind: "volume", ID: "vol-9", State: "held"},
+	}
+	expect := []string{
+		`the volume vol-2 is "epoch 2 attach-2" and should be "epoch 3"`,
+		"the volume vol-3 is missing",
+		"the volume vol-4 should be gone and is held",
+		"it has not said that the volume vol-5 is gone",
+		"the volume vol-9 (held) should not be there",
+		"volume vol-9 is an orphan",
+	}
+	if got := lacking(want, have, []string{"volume vol-9"}); !slices.Equal(got, expect) {
+		t.Errorf("got %q", got)
+	}
+	if got := lacking(want[:1], have[:1], nil); len(got) != 0 {
+		t.Errorf("all is well, but %q", got)
+	}
+}

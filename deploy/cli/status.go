@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 )
 
 type statusCmd struct {
-	What string `arg:"" optional:"" help:"instance: show one instance and why it is where it is." enum:"instance," default:""`
-	ID   string `arg:"" optional:"" help:"Id of the instance."`
+	What string `arg:"" optional:"" help:"instance or volume: show one, why it is where it is and what it waits for." enum:"instance,volume," default:""`
+	ID   string `arg:"" optional:"" help:"Id of the instance or volume."`
 }
 
 // overview is what `status` shows: the supervisor's view beside the region's.
@@ -33,8 +35,11 @@ type overview struct {
 
 // Run shows the region, and fails when it is not running.
 func (c *statusCmd) Run(e *env) error {
-	if c.What == "instance" {
+	switch c.What {
+	case "instance":
 		return c.instance(e)
+	case "volume":
+		return c.volume(e)
 	}
 	r, err := e.region()
 	if err != nil {
@@ -123,6 +128,14 @@ func (o overview) show(e *env) {
 	fmt.Fprintln(e.out)
 	e.table([]any{"program", "state", "pid", "ready", "guests", "restarts", "note"}, rows)
 
+	if o.State != nil {
+		fmt.Fprintln(e.out)
+		fmt.Fprintf(e.out, "instances: %s\nvolumes:   %s\npublic addresses: %d\n", counts(o.State.Counts), counts(o.State.Volumes), o.State.Addresses)
+		if o.State.Owed > 0 {
+			fmt.Fprintf(e.out, "nodes still owe the end of %d objects\n", o.State.Owed)
+		}
+	}
+
 	if len(o.Machine.Faults) > 0 {
 		rows = nil
 		for _, f := range o.Machine.Faults {
@@ -166,15 +179,119 @@ func showInstance(e *env, i events.InstanceStatus) {
 	for _, t := range i.Tags {
 		line("tag", t.Key+"="+t.Value)
 	}
-	if i.Why == nil {
+	showWhy(e, i.Why)
+}
+
+// counts are the numbers of things by their state, in words.
+func counts(by map[string]int) string {
+	var out []string
+	for _, s := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("%d %s", by[s], s))
+	}
+	return or(strings.Join(out, ", "), "none")
+}
+
+// volumeView is a volume with what its nodes say of it.
+type volumeView struct {
+	events.VolumeStatus
+	Conditions []string `json:"conditions,omitempty"`
+}
+
+// volume shows one volume, who may write to it, and what it waits for: also what
+// the nodes concerned complain of, such as a guest that has it mounted.
+func (c *statusCmd) volume(e *env) error {
+	if c.ID == "" {
+		return problem{errors.New("status volume needs an id"), "skerry status volume vol-0123456789abcdef0"}
+	}
+	return e.operate(func(ctx context.Context, r *lab.Region, op *operator.Client) error {
+		s, err := op.Volume(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		v := volumeView{VolumeStatus: s}
+		ask := func(host events.HostID, kind string) {
+			if host == "" {
+				return
+			}
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			have, err := op.Have(short, string(s.Zone), string(host), kind)
+			if err != nil {
+				v.Conditions = append(v.Conditions, fmt.Sprintf("%s/%s does not answer", host, kind))
+				return
+			}
+			v.Conditions = append(v.Conditions, concerning(have, c.ID)...)
+		}
+		ask(s.Host, config.Storage)
+		if a := s.Attachment; a != nil {
+			ask(a.Host, config.Compute)
+		}
+		return e.answer(v, func() { showVolume(e, v) })
+	})
+}
+
+// concerning are the conditions of a node that name an object.
+func concerning(h events.Have, id string) []string {
+	var out []string
+	for _, c := range h.Conditions {
+		if strings.Contains(c, id) {
+			out = append(out, fmt.Sprintf("%s/%s: %s", h.Host, h.Kind, c))
+		}
+	}
+	return out
+}
+
+func showVolume(e *env, v volumeView) {
+	line := func(name string, x any) { fmt.Fprintf(e.out, "%-10s %v\n", name, x) }
+	line("volume", v.Volume)
+	line("account", v.Account)
+	line("size", fmt.Sprintf("%d GiB %s", v.SizeGiB, v.Type))
+	line("state", v.State)
+	if v.Detail != "" {
+		line("reason", v.Detail)
+	}
+	line("zone", v.Zone)
+	host := or(string(v.Host), "none yet")
+	if v.Impaired {
+		host += " (impaired: its storage node does not speak)"
+	}
+	line("host", host)
+	epoch := fmt.Sprintf("%d, confirmed", v.Epoch)
+	if v.Confirmed != v.Epoch {
+		epoch = fmt.Sprintf("%d, confirmed %d", v.Epoch, v.Confirmed)
+	}
+	line("epoch", epoch)
+	line("created", v.Created.Format(time.RFC3339))
+	if a := v.Attachment; a != nil {
+		state := a.State
+		if a.Ended {
+			state += ", shut out"
+		}
+		line("attachment", fmt.Sprintf("%s as %s to %s on %s, %s since %s", a.Attachment, a.Device, a.Instance, a.Host, state, a.Since.Format(time.RFC3339)))
+	}
+	for _, t := range v.Tags {
+		line("tag", t.Key+"="+t.Value)
+	}
+	if v.Waits != "" {
+		line("waits", v.Waits)
+	}
+	for _, c := range v.Conditions {
+		line("problem", c)
+	}
+	showWhy(e, v.Why)
+}
+
+// showWhy explains a placement.
+func showWhy(e *env, why *events.Why) {
+	if why == nil {
 		return
 	}
-	fmt.Fprintf(e.out, "\nWhy there: %s, on the state after event %d.\n", i.Why.Policy, i.Why.Basis)
+	fmt.Fprintf(e.out, "\nWhy there: %s, on the state after event %d.\n", why.Policy, why.Basis)
 	var rows [][]any
-	for _, c := range i.Why.Candidates {
+	for _, c := range why.Candidates {
 		rows = append(rows, []any{c.Host, "could take it", fmt.Sprintf("score %d", c.Score)})
 	}
-	for _, r := range i.Why.Rejected {
+	for _, r := range why.Rejected {
 		rows = append(rows, []any{r.Host, "could not", r.Reason})
 	}
 	e.table([]any{"host", "", "why"}, rows)

@@ -53,6 +53,12 @@ func (c *Client) Instance(ctx context.Context, id string) (events.InstanceStatus
 	return i, c.Query(ctx, "instance", events.InstanceQuery{Instance: events.InstanceID(id)}, &i)
 }
 
+// Volume asks for one volume, and what it waits for.
+func (c *Client) Volume(ctx context.Context, id string) (events.VolumeStatus, error) {
+	var v events.VolumeStatus
+	return v, c.Query(ctx, "volume", events.VolumeQuery{Volume: events.VolumeID(id)}, &v)
+}
+
 // Accounts lists the accounts with their keys.
 func (c *Client) Accounts(ctx context.Context) ([]events.AccountKeys, error) {
 	var as []events.AccountKeys
