@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,7 +65,8 @@ func programs(t *testing.T) string {
 	for _, b := range lab.Binaries {
 		names = append(names, b)
 	}
-	for _, n := range names {
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) { // one program may be of two kinds
 		if err := os.Symlink(self, filepath.Join(bin, n)); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +105,7 @@ func standInServices(ctx context.Context, c *config.Config) error {
 	for _, u := range c.Services.Users {
 		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: u.Nkey})
 		switch u.Kind {
-		case config.Compute, config.Network, config.Storage:
+		case config.Compute, config.Network, config.Gateway, config.Storage:
 			nodes = append(nodes, events.NodeStatus{Host: events.HostID(u.Host), Kind: u.Kind, Zone: events.Zone(u.AZ), Ready: true})
 		}
 		if u.Kind == config.Services && u.Host == c.Host {
