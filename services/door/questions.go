@@ -10,7 +10,6 @@ import (
 	"skerry/events/bus"
 	"skerry/services/specs"
 	"skerry/services/state"
-	"skerry/services/storage"
 )
 
 func (d *Door) self(q events.VoterQuery) events.VoterStatus {
@@ -80,7 +79,11 @@ func (d *Door) status() events.Status {
 		s.Voters = append(s.Voters, string(m.ID))
 	}
 	for _, z := range v.Zones.All() {
-		s.Zones = append(s.Zones, events.ZoneStatus{Zone: z.Zone, Impaired: z.Impaired})
+		row := events.ZoneStatus{Zone: z.Zone, Impaired: z.Impaired}
+		if g, ok := v.Gateways.Get(string(z.Zone)); ok {
+			row.Gateway = g.Host
+		}
+		s.Zones = append(s.Zones, row)
 	}
 	for _, n := range v.Nodes.All() {
 		row := events.NodeStatus{Host: n.Host, Kind: n.Kind, Zone: n.Zone, Ready: !n.Lost, Accel: n.Accel, Capacity: n.Capacity, Since: n.Since}
@@ -128,7 +131,7 @@ func (d *Door) volume(r micro.Request) {
 	v := d.present()
 	x, ok := v.Volumes.Get(string(q.Volume))
 	if !ok {
-		answer(r, nil, storage.NotFound(string(q.Volume)))
+		answer(r, nil, events.Faultf("InvalidVolume.NotFound", "The volume '%s' does not exist.", q.Volume))
 		return
 	}
 	answer(r, volumeStatus(v, x), nil)
