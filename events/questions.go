@@ -38,8 +38,9 @@ type Status struct {
 
 // ZoneStatus is one zone.
 type ZoneStatus struct {
-	Zone     Zone `json:"zone"`
-	Impaired bool `json:"impaired"`
+	Zone     Zone   `json:"zone"`
+	Impaired bool   `json:"impaired"`
+	Gateway  HostID `json:"gateway,omitempty"` // that serves it
 }
 
 // NodeStatus is one node.

@@ -79,8 +79,13 @@ func (o overview) show(e *env) {
 	}
 	var rows [][]any
 	for _, z := range o.Machine.Zones {
-		role, n := "", ""
+		role, n, gateway := "", "", ""
 		if o.State != nil {
+			for _, x := range o.State.Zones {
+				if string(x.Zone) == z.Name {
+					gateway = string(x.Gateway)
+				}
+			}
 			for _, m := range o.State.Members {
 				if m.AZ != z.Name {
 					continue
@@ -93,10 +98,10 @@ func (o overview) show(e *env) {
 				}
 			}
 		}
-		rows = append(rows, []any{z.Name, yes(z.API), role, n, z.Problem})
+		rows = append(rows, []any{z.Name, yes(z.API), role, n, gateway, z.Problem})
 	}
 	fmt.Fprintln(e.out)
-	e.table([]any{"zone", "serves", "role", "event", "problem"}, rows)
+	e.table([]any{"zone", "serves", "role", "event", "gateway", "problem"}, rows)
 
 	nodes := map[string]events.NodeStatus{}
 	if o.State != nil {
