@@ -402,3 +402,15 @@ func (g gauge) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	}
 	return g.FS.Create(name, c)
 }
+
+func (r *Region) domains(h *Host) map[string]hypervisor.Status {
+	list, err := h.HV.Open().Domains(context.Background())
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	out := map[string]hypervisor.Status{}
+	for _, d := range list {
+		out[d.ID] = d
+	}
+	return out
+}

@@ -193,18 +193,6 @@ func TestOneWayCutOfANode(t *testing.T) {
 	})
 }
 
-func (r *Region) domains(h *Host) map[string]hypervisor.Status {
-	list, err := h.HV.Open().Domains(context.Background())
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	out := map[string]hypervisor.Status{}
-	for _, d := range list {
-		out[d.ID] = d
-	}
-	return out
-}
-
 // The bus is destroyed with everything in it; the stream comes back identical,
 // which the judge compares message by message.
 func TestBusDestroyedAndRebuilt(t *testing.T) {
