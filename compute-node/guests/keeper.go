@@ -14,6 +14,7 @@ import (
 
 	"skerry/compute-node/hypervisor"
 	"skerry/events"
+	"skerry/internal/node"
 )
 
 // Limits of the keeper's work.
@@ -105,25 +106,9 @@ func New(hv hypervisor.Driver, store Store, say Reporter, opt Options) *Keeper {
 // the first complete set the keeper only looks. Per object a lower N is dropped.
 func (k *Keeper) Want(n uint64, specs []events.Spec, complete bool) {
 	k.mu.Lock()
-	next := map[events.InstanceID]events.Spec{}
-	for _, s := range specs {
-		if s.Kind != events.SpecInstance {
-			continue
-		}
-		id := events.InstanceID(s.ID)
-		if old, ok := k.specs[id]; ok && old.N > s.N {
-			s = old
-		}
-		next[id] = s
-	}
-	if !complete { // a part of the set takes nothing away
-		for id, s := range k.specs {
-			if _, ok := next[id]; !ok {
-				next[id] = s
-			}
-		}
-	}
-	k.specs = next
+	k.specs = node.Merge(k.specs, specs, complete, func(s events.Spec) (events.InstanceID, bool) {
+		return events.InstanceID(s.ID), s.Kind == events.SpecInstance
+	})
 	k.n = max(k.n, n)
 	k.complete = k.complete || complete
 	k.mu.Unlock()

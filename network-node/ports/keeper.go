@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"skerry/events"
+	"skerry/internal/node"
 	"skerry/network-node/datapath"
 )
 
@@ -93,25 +94,10 @@ func New(dp datapath.Datapath, o Options) *Keeper {
 // Want implements node.Keeper.
 func (k *Keeper) Want(set events.SpecSet, complete bool) {
 	k.mu.Lock()
-	next := map[object]events.Spec{}
-	for _, s := range set.Specs {
-		o := object{s.Kind, s.ID}
-		if old, ok := k.specs[o]; ok && old.N > s.N {
-			s = old
-		}
-		next[o] = s
-	}
-	if !complete {
-		for o, s := range k.specs {
-			if _, ok := next[o]; !ok {
-				next[o] = s
-			}
-		}
-	}
-	k.specs = next
+	k.specs = node.Merge(k.specs, set.Specs, complete, func(s events.Spec) (object, bool) { return object{s.Kind, s.ID}, true })
 	k.n = max(k.n, set.Manifest.N)
 	k.complete = k.complete || complete
-	k.read = read(next, k.read.parsed)
+	k.read = read(k.specs, k.read.parsed)
 	k.mu.Unlock()
 	select {
 	case k.pokes <- struct{}{}:

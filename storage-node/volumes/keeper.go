@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"skerry/events"
+	"skerry/internal/node"
 	"skerry/storage-node/iscsi"
 	"skerry/storage-node/volume"
 )
@@ -93,25 +94,9 @@ func New(store *volume.Store, target *iscsi.Target, say Reporter, opt Options) *
 // part takes nothing away. Per object a lower N is dropped.
 func (k *Keeper) Want(set events.SpecSet, complete bool) {
 	k.mu.Lock()
-	next := map[events.VolumeID]events.Spec{}
-	for _, s := range set.Specs {
-		if s.Kind != events.SpecVolume {
-			continue
-		}
-		id := events.VolumeID(s.ID)
-		if old, ok := k.specs[id]; ok && old.N > s.N {
-			s = old
-		}
-		next[id] = s
-	}
-	if !complete {
-		for id, s := range k.specs {
-			if _, ok := next[id]; !ok {
-				next[id] = s
-			}
-		}
-	}
-	k.specs = next
+	k.specs = node.Merge(k.specs, set.Specs, complete, func(s events.Spec) (events.VolumeID, bool) {
+		return events.VolumeID(s.ID), s.Kind == events.SpecVolume
+	})
 	k.n = max(k.n, set.Manifest.N)
 	k.complete = k.complete || complete
 	k.mu.Unlock()
