@@ -110,7 +110,7 @@ type VolumeConfirmed struct {
 	Epoch  uint64   `json:"epoch"`
 }
 
-// VolumeAvailable makes a new volume usable.
+// VolumeAvailable makes a new volume usable, or one that was in error.
 type VolumeAvailable struct {
 	Volume VolumeID `json:"volume"`
 	Zone   Zone     `json:"zone"`

@@ -86,6 +86,8 @@ func Touched(v *state.View, r events.Record) []Poke {
 		t.volume(e.Volume, "")
 	case events.VolumeConfirmed:
 		t.volume(e.Volume, "")
+	case events.VolumeAvailable:
+		t.volume(e.Volume, "")
 	case events.VolumeErred:
 		t.volume(e.Volume, "")
 	case events.VolumeEpochRaised:

@@ -18,7 +18,12 @@ func (tx *Tx) storage(r events.Record) bool {
 	case events.VolumeConfirmed:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.Confirmed = e.Epoch })
 	case events.VolumeAvailable:
-		tx.Volumes.change(string(e.Volume), func(v *Volume) { v.State = VolumeAvailable }) // nothing for a node to do
+		tx.changeVolume(e.Volume, r, func(v *Volume) {
+			v.State, v.Detail = VolumeAvailable, ""
+			if v.Attachment != nil {
+				v.State = VolumeInUse // it was in error
+			}
+		})
 	case events.VolumeErred:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Detail = VolumeError, e.Detail })
 	case events.VolumeEpochRaised:
@@ -47,7 +52,7 @@ func (tx *Tx) storage(r events.Record) bool {
 	case events.VolumeDetached:
 		v, _ := tx.Volumes.Get(string(e.Volume))
 		must(v.Attachment != nil && v.Attachment.Ended && v.Confirmed == v.Epoch, r, "a volume is free before its storage node said so")
-		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Attachment = VolumeAvailable, nil })
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Detail, v.Attachment = VolumeAvailable, "", nil })
 		tx.touchInstance(e.Instance, r)
 	case events.VolumeDeleteRequested:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State = VolumeDeleting })

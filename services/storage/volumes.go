@@ -163,6 +163,9 @@ func ReportVolume(v *state.View, s events.Stamp, c events.ReportVolume) ([]event
 	switch {
 	case r.State == state.VolumeCreating:
 		out = append(out, events.VolumeAvailable{Volume: r.ID, Zone: r.Zone})
+	case r.State == state.VolumeError && (r.Attachment == nil || !r.Attachment.Ended):
+		// Its node holds it after all, whole: the disk was full, say, and is not.
+		out = append(out, events.VolumeAvailable{Volume: r.ID, Zone: r.Zone})
 	case r.Attachment != nil && r.Attachment.Ended:
 		out = append(out, events.VolumeDetached{Volume: r.ID, Zone: r.Zone, Instance: r.Attachment.Instance, Attachment: r.Attachment.ID, At: s.Time})
 		if r.Attachment.DeleteOnTermination {
