@@ -240,3 +240,35 @@ func TestPublicAddressRests(t *testing.T) {
 		r.Must(s, again)
 	})
 }
+
+// The disk of a storage node is full when it starts anew: its volumes cannot be
+// held at their new epoch, and the region says so. With room again they are what
+// they were.
+func TestVolumesDiskIsFull(t *testing.T) {
+	run(t, Options{Seed: 15}, func(r *Region, c *Clients) {
+		c.Stop()
+		d := r.attached(c.Accounts[0])
+		before := d.volume()
+		d.at.SetFull(true)
+		d.at.StopProgram(Storage)
+		d.at.StartProgram(Storage)
+		r.Within(30*time.Second, "the volume is in error", func() bool { return d.volume().State == state.VolumeError })
+		if v := d.volume(); v.Detail == "" || v.Attachment == nil {
+			t.Errorf("it became %+v", v)
+		}
+		d.at.SetFull(false)
+		d.at.StopProgram(Storage) // a volume whose write failed is not written to by the same process again
+		d.at.StartProgram(Storage)
+		r.Within(60*time.Second, "the volume is what it was", func() bool { return d.volume().State == state.VolumeInUse })
+		v := d.volume()
+		if v.Detail != "" || *v.Attachment != *before.Attachment {
+			t.Errorf("before %+v, after %+v", before, v)
+		}
+		r.Settle()
+		index := r.view().Meta.Index
+		time.Sleep(10 * time.Second)
+		if now := r.view().Meta.Index; now > index+2 {
+			t.Errorf("the region decided %d times while nothing happened", now-index)
+		}
+	})
+}

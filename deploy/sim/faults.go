@@ -110,6 +110,8 @@ var Faults = []Fault{
 		h.SetFull(true)
 		r.pause(2, 10)
 		h.SetFull(false)
+		h.StopProgram(Storage) // a volume whose write failed waits for another process
+		h.StartProgram(Storage)
 	}},
 	{"guests hold their volumes", func(r *Region) {
 		h := r.anyHost()

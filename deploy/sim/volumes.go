@@ -68,8 +68,8 @@ func (f *Fences) look() {
 func (r *Region) unsettledVolumes(v *state.View) string {
 	for _, x := range v.Volumes.All() {
 		switch {
-		case x.State == state.VolumeCreating, x.State == state.VolumeDeleting:
-			return string(x.ID) + " is " + x.State
+		case x.State == state.VolumeCreating, x.State == state.VolumeDeleting, x.State == state.VolumeError:
+			return string(x.ID) + " is " + x.State + " " + x.Detail
 		case x.Attachment != nil && x.Attachment.State != state.Attached:
 			return fmt.Sprintf("%s is %s", x.ID, x.Attachment.State)
 		case x.Confirmed != x.Epoch:
