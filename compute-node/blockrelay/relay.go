@@ -264,10 +264,54 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	go pipe(far, c.near)
 	go pipe(c.near, far)
+	deaf := listen(far, silence)
 	<-done
 	c.near.Close()
 	far.Close()
 	<-done
+	deaf()
+}
+
+// listen closes a connection whose other end has not acknowledged for so long
+// what it was sent. The kernel's own limit does not count while it cannot send
+// at all, as when the carrier is lost. The returned function ends the listening.
+func listen(c net.Conn, limit time.Duration) (end func()) {
+	tc, ok := c.(*net.TCPConn)
+	if !ok {
+		return func() {}
+	}
+	raw, err := tc.SyscallConn()
+	if err != nil {
+		return func() {}
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(limit / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			var info *unix.TCPInfo
+			var err error
+			if e := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); e != nil || err != nil {
+				return
+			}
+			waiting := info.Unacked > 0 || info.Notsent_bytes > 0
+			quiet := time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
+			if waiting && quiet > limit && time.Duration(info.Last_data_sent)*time.Millisecond > limit/2 {
+				c.Close()
+				return
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		wg.Wait()
+	}
 }
 
 // watch reads from the initiator while it is held, to learn that it is gone.
