@@ -271,7 +271,7 @@ func TestSupervisorKilled(t *testing.T) {
 	var left []remains.Process
 	s.until("the end of the failed program, and of no other", func() bool { // it was killed; it ends a moment later
 		left = remains.Of(remains.Processes(r), remains.Program)
-		return len(left) == 4
+		return len(left) == len(r.Programs())-1
 	})
 	s.must("up")
 	o := s.status()

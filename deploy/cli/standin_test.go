@@ -37,13 +37,15 @@ func TestMain(m *testing.M) {
 	case name == "qemu-system-x86_64":
 		select {} // a guest, as far as anybody can see
 	case strings.HasPrefix(name, "skerry-"):
+		var kinds []string
 		for kind, bin := range lab.Binaries {
 			if bin == name {
-				if err := standIn(kind, os.Args[2]); err != nil {
-					fmt.Fprintln(os.Stderr, "level=ERROR msg=end error="+strconv.Quote(err.Error()))
-					os.Exit(1)
-				}
+				kinds = append(kinds, kind)
 			}
+		}
+		if err := standIn(kinds, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "level=ERROR msg=end error="+strconv.Quote(err.Error()))
+			os.Exit(1)
 		}
 		os.Exit(0)
 	}
@@ -74,15 +76,15 @@ func programs(t *testing.T) string {
 	return bin
 }
 
-func standIn(kind, path string) error {
+func standIn(kinds []string, path string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	c, err := config.Load(path, kind)
+	c, err := config.Load(path, kinds...)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "level=INFO msg=started node=%s kind=%s\n", c.Host, c.Kind)
-	if kind == config.Services {
+	if c.Kind == config.Services {
 		if err := standInServices(ctx, c); err != nil {
 			return err
 		}

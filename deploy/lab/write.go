@@ -129,10 +129,7 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 			c.Network.Uplink, c.Network.UplinkAddress, c.Network.NextHop = wire.Outside, r.OutsideOf(h.Zone).String(), r.Outside().Addr().String()
 		}
 	case config.Storage:
-		c.Storage = &config.StorageConfig{Engine: "memory", DiskGiB: r.Capacity.DiskGiB, Listen: r.port(h, "block", BlockPort)}
-		if qemu {
-			c.Storage.Engine = "file"
-		}
+		c.Storage = &config.StorageConfig{Engine: "file", DiskGiB: r.Capacity.DiskGiB, Listen: r.port(h, "block", BlockPort)}
 	}
 	return c
 }
