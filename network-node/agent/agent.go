@@ -161,9 +161,6 @@ func again(ctx context.Context, log *slog.Logger, what string, serve func(contex
 	}
 }
 
-// publicDomain is where the names of public addresses are.
-func (a *Agent) publicDomain() string { return a.o.Region + ".compute.skerry.internal" }
-
 // inside serves the guests of this host.
 func (a *Agent) inside(ctx context.Context, l *linux.Datapath) error {
 	key, err := tokenKey(a.o.Data)
@@ -182,7 +179,7 @@ func (a *Agent) inside(ctx context.Context, l *linux.Datapath) error {
 		}
 		upstream = append(upstream, p)
 	}
-	names := &resolver.Inside{Port: a.keeper.Port, Network: a.keeper.Network, Private: a.keeper.Private, PublicDomain: a.publicDomain(), Upstream: upstream}
+	names := &resolver.Inside{Port: a.keeper.Port, Network: a.keeper.Network, Private: a.keeper.Private, PublicDomain: events.PublicDomain(a.o.Region), Upstream: upstream}
 	s, err := l.Services()
 	if err != nil {
 		return err
@@ -232,7 +229,7 @@ func (a *Agent) outside(ctx context.Context) error {
 		udp.Close()
 		return fmt.Errorf("agent: resolver: %w", err)
 	}
-	return resolver.Serve(ctx, &resolver.Outside{Domain: a.publicDomain(), Known: a.keeper.Public, Self: p.Addr()}, udp, tcp)
+	return resolver.Serve(ctx, &resolver.Outside{Domain: events.PublicDomain(a.o.Region), Known: a.keeper.Public, Self: p.Addr()}, udp, tcp)
 }
 
 // together runs servers until one ends, and then ends the others.

@@ -9,21 +9,14 @@ import (
 	"skerry/services/state"
 )
 
-// PrivateDomain is the domain of private names: isle-1.compute.internal ("EC2
-// instance hostnames and domains").
-func PrivateDomain(region string) string { return region + ".compute.internal" }
-
-// PublicDomain is the domain of public names: isle-1.compute.skerry.internal.
-func PublicDomain(region string) string { return region + ".compute.skerry.internal" }
-
 // PrivateName is the internal name of a private address: ip-172-31-0-4.….
 func PrivateName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ip-%s.%s", dashed(a), PrivateDomain(region))
+	return fmt.Sprintf("ip-%s.%s", dashed(a), events.PrivateDomain(region))
 }
 
 // PublicName is the external name of a public address: ec2-198-18-1-4.….
 func PublicName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ec2-%s.%s", dashed(a), PublicDomain(region))
+	return fmt.Sprintf("ec2-%s.%s", dashed(a), events.PublicDomain(region))
 }
 
 func dashed(a netip.Addr) string { return strings.ReplaceAll(a.String(), ".", "-") }

@@ -120,7 +120,7 @@ func (c *collector) port(i *state.Instance, f events.Interface) {
 		Interface: f.ID, Instance: i.ID, Account: i.Account, VPC: f.VPC, VNI: vpc.VNI, Tap: events.TapName(f.ID), MAC: f.MAC, PrivateIP: f.PrivateIP,
 		Subnet: subnet.Number, Groups: c.numbers(row.Interface.Groups), SourceCheck: !i.NoSrcCheck, MTU: mtu,
 		Hostname: network.PrivateName(region, f.PrivateIP), CIDR: subnet.CIDR, Router: router, RouterMAC: events.RouterMAC(subnet.Number),
-		Resolver: vpc.CIDR.Masked().Addr().Next().Next(), Domain: network.PrivateDomain(region),
+		Resolver: vpc.CIDR.Masked().Addr().Next().Next(), Domain: events.PrivateDomain(region),
 	})
 }
 
