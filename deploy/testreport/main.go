@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&s.tags, "tags", "", "build tags")
 	flag.DurationVar(&s.limit, "limit", 24*time.Minute, "time for everything")
 	flag.DurationVar(&s.most, "package", 10*time.Minute, "time for one package, at most")
-	flag.DurationVar(&s.budget, "fuzz", 4*time.Minute, "time for all fuzz targets together; 0 for none")
+	flag.DurationVar(&s.budget, "fuzz", 150*time.Second, "time for all fuzz targets together; 0 for none")
 	flag.DurationVar(&s.each, "fuzz-each", 10*time.Second, "time for one fuzz target, at most")
 	flag.BoolVar(&s.short, "short", false, "short tests only")
 	flag.BoolVar(&s.cached, "cached", false, "believe results of unchanged packages")
