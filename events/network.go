@@ -56,18 +56,20 @@ type InterfaceDeleted struct {
 	Host    HostID      `json:"host,omitempty"` // where its tap is
 }
 
-// InternetGatewayCreated is a gateway of a VPC to the outside, attached.
+// InternetGatewayCreated is a gateway to the outside, attached to a VPC when one
+// is named.
 type InternetGatewayCreated struct {
 	ID      GatewayID `json:"id"`
 	Account AccountID `json:"account"`
 	VPC     VPCID     `json:"vpc"`
 }
 
-// Route is one line of a route table. The target is a gateway; the empty one is
-// the VPC itself.
+// Route is one line of a route table. The target is a gateway or an interface;
+// the empty one is the VPC itself.
 type Route struct {
 	Destination netip.Prefix `json:"destination"`
 	Gateway     GatewayID    `json:"gateway,omitempty"`
+	Interface   InterfaceID  `json:"interface,omitempty"`
 }
 
 // RouteTableCreated is a table with its first routes. The main table serves the

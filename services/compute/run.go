@@ -103,7 +103,9 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 	for i, z := range zones {
 		sub := subnet
 		if sub == nil {
-			sub = subnetIn(tx, vpc, z)
+			if sub = subnetIn(tx, vpc, z); sub == nil {
+				return nil, events.Faultf("MissingInput", "No default subnet for availability zone: '%s'.", z)
+			}
 		} else {
 			sub, _ = tx.Subnets.Get(string(sub.ID))
 		}
@@ -117,7 +119,7 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 		id := events.InstanceID("i-" + s.Seed.Hex("i", i))
 		eni := events.Interface{ID: events.InterfaceID("eni-" + s.Seed.Hex("eni", i)), VPC: vpc.ID, Subnet: sub.ID, MAC: mac, PrivateIP: addr, Groups: groups}
 		if c.PublicIP == nil {
-			eni.Public = sub.Default && len(v.Meta.Public) > 0
+			eni.Public = sub.GivesPublic(v)
 		} else {
 			eni.Public = *c.PublicIP
 		}
@@ -235,7 +237,7 @@ func subnetIn(tx *state.Tx, vpc *state.VPC, z events.Zone) *state.Subnet {
 			return s
 		}
 	}
-	panic("compute: default VPC " + string(vpc.ID) + " has no subnet in " + string(z)) // made with every account
+	return nil // its account has deleted it
 }
 
 // groupsOf resolves groups by id or by name; none means the VPC's default.

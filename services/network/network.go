@@ -41,14 +41,7 @@ func DefaultVPC(v *state.View, s events.Stamp, account events.AccountID) ([]even
 		events.RouteTableCreated{ID: events.TableID("rtb-" + s.Seed.Hex("rtb", 0)), Account: account, VPC: vpc, Main: true,
 			Association: events.AssociationID("rtbassoc-" + s.Seed.Hex("rtbassoc", 0)),
 			Routes:      []events.Route{{Destination: defaultCIDR}, {Destination: everywhere, Gateway: igw}}})
-	group := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
-	return append(out, events.GroupCreated{
-		ID: group, Account: account, VPC: vpc, Name: "default", Description: "default VPC security group",
-		Rules: []events.Rule{
-			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Protocol: "-1", From: -1, To: -1, Group: group},
-			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 1)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere},
-		},
-	}), nil
+	return append(out, defaultGroup(s, account, vpc)), nil
 }
 
 // Reserved are the addresses at the start of a subnet that nobody gets: the

@@ -135,13 +135,7 @@ func (c *collector) vpc(id events.VPCID) {
 	for t := range c.v.RouteTablesOf(id) {
 		part := events.TablePart{Number: t.Number}
 		for _, r := range t.Routes {
-			kind := events.RouteGateway
-			if r.Gateway == "" {
-				kind = events.RouteLocal
-			} else if _, ok := c.v.InternetGateways.Get(string(r.Gateway)); !ok {
-				kind = events.RouteBlackhole
-			}
-			part.Routes = append(part.Routes, events.RoutePart{Destination: r.Destination, Kind: kind})
+			part.Routes = append(part.Routes, c.route(id, r))
 		}
 		s.Tables = append(s.Tables, part)
 		if t.Main {
@@ -149,7 +143,11 @@ func (c *collector) vpc(id events.VPCID) {
 		}
 	}
 	for sub := range c.v.SubnetsOf(id) {
-		s.Subnets = append(s.Subnets, events.SubnetPart{Number: sub.Number, CIDR: sub.CIDR, Table: main})
+		table := main
+		if t, ok := c.v.RouteTables.Get(string(sub.Table)); ok {
+			table = t.Number
+		}
+		s.Subnets = append(s.Subnets, events.SubnetPart{Number: sub.Number, CIDR: sub.CIDR, Table: table})
 	}
 	if me, ok := c.v.Nodes.Get(state.NodeKey(c.host, "network")); ok {
 		if g, ok := c.v.Gateways.Get(string(me.Zone)); ok {
@@ -165,6 +163,25 @@ func (c *collector) vpc(id events.VPCID) {
 		}
 	}
 	c.add(events.SpecNetwork, string(id), max(n, c.v.Meta.FabricN), "", s)
+}
+
+// route settles a route's target. One that is no more, or no longer the VPC's,
+// leads nowhere.
+func (c *collector) route(vpc events.VPCID, r events.Route) events.RoutePart {
+	out := events.RoutePart{Destination: r.Destination, Kind: events.RouteBlackhole}
+	if !network.Leads(c.v, vpc, r) {
+		return out
+	}
+	switch {
+	case r.Gateway != "":
+		out.Kind = events.RouteGateway
+	case r.Interface != "":
+		f, _ := c.v.Interfaces.Get(string(r.Interface))
+		out.Kind, out.MAC = events.RouteInterface, f.Interface.MAC
+	default:
+		out.Kind = events.RouteLocal
+	}
+	return out
 }
 
 func (c *collector) mapping(f *state.Interface) {
@@ -254,6 +271,9 @@ func (c *collector) public(a *state.Address) {
 	vpc, ok := c.v.VPCs.Get(string(f.Interface.VPC))
 	if err != nil || !ok {
 		return
+	}
+	if _, ok := c.v.InternetGatewayOf(vpc.ID); !ok {
+		return // there is no way in
 	}
 	s := events.PublicSpec{Address: a.Address, Interface: a.Interface, VPC: vpc.ID, VNI: vpc.VNI, Private: a.Private, MAC: f.Interface.MAC,
 		Host: host, Name: network.PublicName(c.v.Meta.Region, a.Address)}

@@ -53,6 +53,9 @@ func Touched(v *state.View, r events.Record) []Poke {
 	case events.InterfaceDeleted:
 		t.bury(e.Host, "network", events.SpecPort, string(e.ID))
 		t.inVPC(e.VPC, events.SpecMapping, string(e.ID), true)
+		if t.v.Routed(e.VPC, e.ID) {
+			t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+		}
 	case events.PublicAddressAssigned:
 		t.address(e.Address.String(), e.VPC, e.Interface, false)
 	case events.PublicAddressReturned:
@@ -74,6 +77,26 @@ func Touched(v *state.View, r events.Record) []Poke {
 	case events.RouteTableCreated:
 		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
 	case events.InternetGatewayCreated:
+		t.outside(e.VPC)
+	case events.InternetGatewayAttached:
+		t.outside(e.VPC)
+	case events.InternetGatewayDetached:
+		t.outside(e.VPC)
+	case events.SubnetDeleted:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteTableDeleted:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteCreated:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteReplaced:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteDeleted:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteTableAssociated:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.RouteTableDisassociated:
+		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
+	case events.MainRouteTableReplaced:
 		t.inVPC(e.VPC, events.SpecNetwork, string(e.VPC), false)
 	case events.NodeJoined:
 		if e.Kind == "network" || e.Kind == "gateway" {
@@ -146,6 +169,17 @@ func (t *toucher) bury(h events.HostID, kind string, k events.SpecKind, id strin
 func (t *toucher) inVPC(vpc events.VPCID, k events.SpecKind, id string, gone bool) {
 	if vpc != "" {
 		t.pokes = append(t.pokes, Poke{VPC: vpc, Spec: t.spec(k, id, gone)})
+	}
+}
+
+// outside pokes about the way outside of a VPC: its routes, and the public
+// addresses that interfaces in it have already.
+func (t *toucher) outside(vpc events.VPCID) {
+	t.inVPC(vpc, events.SpecNetwork, string(vpc), false)
+	for f := range t.v.InterfacesIn(vpc) {
+		if a, ok := t.v.PublicOf(f.Interface.ID); ok {
+			t.gateways(a.Address.String(), false)
+		}
 	}
 }
 

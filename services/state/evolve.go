@@ -127,10 +127,10 @@ func (tx *Tx) accountDeleted(e events.AccountDeleted) {
 		for _, t := range slices.Collect(tx.RouteTablesOf(v.ID)) {
 			tx.RouteTables.del(string(t.ID))
 		}
-		if g, ok := tx.InternetGatewayOf(v.ID); ok {
-			tx.InternetGateways.del(string(g.ID))
-		}
 		tx.VPCs.del(string(v.ID))
+	}
+	for _, g := range slices.Collect(tx.InternetGatewaysOf(e.ID)) {
+		tx.InternetGateways.del(string(g.ID))
 	}
 	for _, t := range slices.Collect(tx.TaggedBy(e.ID)) {
 		tx.Tags.del(t.Resource)

@@ -16,13 +16,83 @@ func (tx *Tx) number() uint32 {
 func (tx *Tx) network(r events.Record) bool {
 	switch e := r.Event.(type) {
 	case events.VPCCreated:
-		tx.VPCs.put(string(e.ID), &VPC{e, r.N})
+		tx.VPCs.put(string(e.ID), &VPC{VPCCreated: e, N: r.N})
 		tx.Meta.NextVNI = max(tx.Meta.NextVNI, e.VNI+1)
+	case events.VPCModified:
+		tx.VPCs.change(string(e.ID), func(v *VPC) {
+			if e.DNSSupport != nil {
+				v.NoDNS = !*e.DNSSupport
+			}
+			if e.DNSHostnames != nil {
+				v.Hostnames = e.DNSHostnames
+			}
+		})
+	case events.VPCDeleted:
+		tx.vpcDeleted(e, r)
+	case events.SubnetModified:
+		tx.Subnets.change(string(e.ID), func(s *Subnet) {
+			if e.MapPublic != nil {
+				s.MapPublic = e.MapPublic
+			}
+		})
+	case events.SubnetDeleted:
+		s, _ := tx.Subnets.Get(string(e.ID))
+		must(s.Used == 0, r, "a subnet went with its addresses")
+		tx.Subnets.del(string(e.ID))
+		tx.Tags.del(string(e.ID))
+		tx.touchVPC(e.VPC, r)
 	case events.SubnetCreated:
 		tx.Subnets.put(string(e.ID), &Subnet{SubnetCreated: e, Number: tx.number(), Next: e.CIDR.Masked().Addr()})
 		tx.touchVPC(e.VPC, r)
 	case events.InternetGatewayCreated:
 		tx.InternetGateways.put(string(e.ID), &InternetGateway{e})
+		tx.touchVPC(e.VPC, r)
+	case events.InternetGatewayAttached:
+		_, has := tx.InternetGatewayOf(e.VPC)
+		must(!has, r, "a VPC with two ways outside")
+		tx.InternetGateways.change(string(e.ID), func(g *InternetGateway) { g.VPC = e.VPC })
+		tx.touchVPC(e.VPC, r)
+	case events.InternetGatewayDetached:
+		tx.InternetGateways.change(string(e.ID), func(g *InternetGateway) { g.VPC = "" })
+		tx.touchVPC(e.VPC, r)
+	case events.InternetGatewayDeleted:
+		tx.InternetGateways.del(string(e.ID))
+		tx.Tags.del(string(e.ID))
+	case events.RouteTableDeleted:
+		for range tx.SubnetsOn(e.ID) {
+			must(false, r, "a route table that is in use was deleted")
+		}
+		tx.RouteTables.del(string(e.ID))
+		tx.Tags.del(string(e.ID))
+		tx.touchVPC(e.VPC, r)
+	case events.RouteCreated:
+		tx.changeRoutes(e.Table, e.VPC, r, func(list []events.Route) []events.Route { return append(list, e.Route) })
+	case events.RouteReplaced:
+		tx.changeRoutes(e.Table, e.VPC, r, func(list []events.Route) []events.Route {
+			for i := range list {
+				if list[i].Destination == e.Route.Destination {
+					list[i] = e.Route
+				}
+			}
+			return list
+		})
+	case events.RouteDeleted:
+		tx.changeRoutes(e.Table, e.VPC, r, func(list []events.Route) []events.Route {
+			return slices.DeleteFunc(list, func(o events.Route) bool { return o.Destination == e.Destination })
+		})
+	case events.RouteTableAssociated:
+		tx.Subnets.change(string(e.Subnet), func(s *Subnet) { s.Table, s.Association = e.Table, e.Association })
+		tx.touchVPC(e.VPC, r)
+	case events.RouteTableDisassociated:
+		tx.Subnets.change(string(e.Subnet), func(s *Subnet) { s.Table, s.Association = "", "" })
+		tx.touchVPC(e.VPC, r)
+	case events.MainRouteTableReplaced:
+		for _, t := range slices.Collect(tx.RouteTablesOf(e.VPC)) {
+			if t.Main {
+				tx.RouteTables.change(string(t.ID), func(t *RouteTable) { t.Main, t.Association = false, "" })
+			}
+		}
+		tx.RouteTables.change(string(e.Table), func(t *RouteTable) { t.Main, t.Association = true, e.Association })
 		tx.touchVPC(e.VPC, r)
 	case events.RouteTableCreated:
 		tx.RouteTables.put(string(e.ID), &RouteTable{e, tx.number()})
@@ -63,6 +133,9 @@ func (tx *Tx) network(r events.Record) bool {
 		tx.Interfaces.del(string(e.ID))
 		tx.Tags.del(string(e.ID))
 		tx.Subnets.change(string(i.Interface.Subnet), func(s *Subnet) { s.Used-- })
+		if tx.Routed(i.Interface.VPC, e.ID) {
+			tx.touchVPC(i.Interface.VPC, r) // the route leads nowhere
+		}
 		if _, ok := tx.Nodes.Get(NodeKey(e.Host, "network")); ok && e.Host != "" {
 			tx.entomb(e.Host, events.SpecPort, string(e.ID), r)
 		}
@@ -108,6 +181,29 @@ func (tx *Tx) network(r events.Record) bool {
 		return false
 	}
 	return true
+}
+
+func (tx *Tx) vpcDeleted(e events.VPCDeleted, r events.Record) {
+	for range tx.SubnetsOf(e.ID) {
+		must(false, r, "a VPC went with its subnets")
+	}
+	for range tx.InterfacesIn(e.ID) {
+		must(false, r, "a VPC went with its interfaces")
+	}
+	for range tx.RouteTablesOf(e.ID) {
+		must(false, r, "a VPC went with its route tables")
+	}
+	for range tx.GroupsOf(e.ID) {
+		must(false, r, "a VPC went with its groups")
+	}
+	tx.VPCs.del(string(e.ID))
+	tx.Tags.del(string(e.ID))
+}
+
+// changeRoutes changes a copy of a table's routes: views share the rows.
+func (tx *Tx) changeRoutes(id events.TableID, vpc events.VPCID, r events.Record, f func([]events.Route) []events.Route) {
+	tx.RouteTables.change(string(id), func(t *RouteTable) { t.Routes = f(slices.Clone(t.Routes)) })
+	tx.touchVPC(vpc, r)
 }
 
 // withdraw tells every gateway node to let go of a public address.

@@ -60,15 +60,38 @@ type KeyPair struct {
 // reused.
 type VPC struct {
 	events.VPCCreated
-	N uint64 `json:"n"`
+	N         uint64 `json:"n"`
+	NoDNS     bool   `json:"noDns,omitempty"`
+	Hostnames *bool  `json:"hostnames,omitempty"` // unset until somebody sets it
+}
+
+// DNSHostnames says that instances with public addresses have public names. A
+// default VPC starts so, another one does not.
+func (v *VPC) DNSHostnames() bool {
+	if v.Hostnames != nil {
+		return *v.Hostnames
+	}
+	return v.Default
 }
 
 // Subnet is a part of a VPC. Next is where the search for a free address starts.
 type Subnet struct {
 	events.SubnetCreated
-	Number uint32     `json:"number"`
-	Next   netip.Addr `json:"next"`
-	Used   int        `json:"used"` // addresses given out
+	Number      uint32               `json:"number"`
+	Next        netip.Addr           `json:"next"`
+	Used        int                  `json:"used"`                // addresses given out
+	MapPublic   *bool                `json:"mapPublic,omitempty"` // unset until somebody sets it
+	Table       events.TableID       `json:"table,omitempty"`     // unset for the main one
+	Association events.AssociationID `json:"association,omitempty"`
+}
+
+// GivesPublic says that instances launched here get a public address unless they
+// ask for none. A default subnet starts so, while the region has any.
+func (s *Subnet) GivesPublic(v *View) bool {
+	if s.MapPublic != nil {
+		return *s.MapPublic
+	}
+	return s.Default && len(v.Meta.Public) > 0
 }
 
 // Group is a security group.
@@ -85,7 +108,7 @@ type Interface struct {
 	Request string `json:"request,omitempty"`
 }
 
-// InternetGateway is a VPC's way outside.
+// InternetGateway is a VPC's way outside, or attached to none.
 type InternetGateway struct {
 	events.InternetGatewayCreated
 }

@@ -67,8 +67,9 @@ func New() *Tx {
 		Images:   newTable(func(i *events.Image) []string { return []string{string(i.Account)} }),
 		Keys:     newTable(func(k *KeyPair) []string { return []string{string(k.ID)} }),
 		VPCs:     newTable(func(v *VPC) []string { return []string{string(v.Account)} }),
-		Subnets:  newTable(func(s *Subnet) []string { return []string{string(s.VPC)} }),
-		Groups:   newTable(func(g *Group) []string { return []string{string(g.VPC)} }),
+		Subnets: newTable(func(s *Subnet) []string { return []string{string(s.VPC)} },
+			func(s *Subnet) []string { return some(string(s.Table)) }, func(s *Subnet) []string { return some(string(s.Association)) }),
+		Groups: newTable(func(g *Group) []string { return []string{string(g.VPC)} }),
 		Interfaces: newTable(interfaceAddress, interfaceMAC, func(i *Interface) []string { return []string{string(i.Account)} },
 			func(i *Interface) []string { return []string{string(i.Interface.VPC)} }, interfaceGroups),
 		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded),
@@ -78,8 +79,9 @@ func New() *Tx {
 		Commands: newTable(answeredAt),
 		Tokens:   newTable(answeredAt),
 
-		InternetGateways: newTable(func(g *InternetGateway) []string { return []string{string(g.VPC)} }),
-		RouteTables:      newTable(func(t *RouteTable) []string { return []string{string(t.VPC)} }),
+		InternetGateways: newTable(func(g *InternetGateway) []string { return some(string(g.VPC)) },
+			func(g *InternetGateway) []string { return []string{string(g.Account)} }),
+		RouteTables: newTable(func(t *RouteTable) []string { return []string{string(t.VPC)} }, mainAssociation),
 		Addresses: newTable(func(a *Address) []string { return []string{string(a.Account)} },
 			func(a *Address) []string { return some(string(a.Interface)) },
 			func(a *Address) []string { return some(string(a.Allocation)) },
@@ -147,6 +149,13 @@ func volumeInstance(v *Volume) []string {
 		return nil
 	}
 	return []string{string(v.Attachment.Instance)}
+}
+
+func mainAssociation(t *RouteTable) []string {
+	if !t.Main {
+		return nil
+	}
+	return some(string(t.Association))
 }
 
 func interfaceMAC(i *Interface) []string   { return []string{i.Interface.MAC} }
@@ -364,6 +373,42 @@ func (v *View) InternetGatewayOf(id events.VPCID) (*InternetGateway, bool) {
 		return g, true
 	}
 	return nil, false
+}
+
+// InternetGatewaysOf walks an account's gateways.
+func (v *View) InternetGatewaysOf(a events.AccountID) iter.Seq[*InternetGateway] {
+	return v.InternetGateways.by(1, string(a))
+}
+
+// SubnetsOn walks the subnets that are associated with a route table.
+func (v *View) SubnetsOn(id events.TableID) iter.Seq[*Subnet] { return v.Subnets.by(1, string(id)) }
+
+// SubnetOf finds the subnet of an association with a route table.
+func (v *View) SubnetOf(a events.AccountID, id events.AssociationID) (*Subnet, bool) {
+	for s := range v.Subnets.by(2, string(id)) {
+		return s, s.Account == a
+	}
+	return nil, false
+}
+
+// MainTableOf finds the main route table by its association with its VPC.
+func (v *View) MainTableOf(a events.AccountID, id events.AssociationID) (*RouteTable, bool) {
+	for t := range v.RouteTables.by(1, string(id)) {
+		return t, t.Account == a
+	}
+	return nil, false
+}
+
+// Routed says that a route of a VPC leads to an interface.
+func (v *View) Routed(vpc events.VPCID, id events.InterfaceID) bool {
+	for t := range v.RouteTablesOf(vpc) {
+		for _, r := range t.Routes {
+			if r.Interface == id {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // RouteTablesOf walks a VPC's route tables.

@@ -8,6 +8,7 @@ import (
 	"skerry/services/api/filter"
 	"skerry/services/api/ids"
 	"skerry/services/api/model"
+	"skerry/services/network"
 	"skerry/services/state"
 )
 
@@ -24,7 +25,7 @@ var gatewayListing = listing[model.InternetGateway]{fields: filter.Fields[gatewa
 	"owner-id":            func(r gatewayRow) []string { return word(r.shown.OwnerId) },
 }}
 
-// DescribeInternetGateways lists the gateways of the account's networks.
+// DescribeInternetGateways lists the account's gateways.
 func (h *Handlers) DescribeInternetGateways(ctx context.Context, c *api.Call, in *model.DescribeInternetGatewaysInput) (*model.DescribeInternetGatewaysOutput, error) {
 	if err := ids.InternetGateway.CheckAll(in.InternetGatewayIds); err != nil {
 		return nil, err
@@ -40,10 +41,8 @@ func (h *Handlers) DescribeInternetGateways(ctx context.Context, c *api.Call, in
 			return g, ok && g.Account == account
 		},
 		func(yield func(*state.InternetGateway)) {
-			for n := range v.VPCsOf(account) {
-				if g, ok := v.InternetGatewayOf(n.ID); ok {
-					yield(g)
-				}
+			for g := range v.InternetGatewaysOf(account) {
+				yield(g)
 			}
 		}, notFound(ids.InternetGateway, "internetGateway"))
 	if err != nil {
@@ -52,13 +51,21 @@ func (h *Handlers) DescribeInternetGateways(ctx context.Context, c *api.Call, in
 	var rows []gatewayRow
 	for _, g := range list {
 		t := v.TagsOf(string(g.ID))
-		rows = append(rows, gatewayRow{key: string(g.ID), tags: t, shown: model.InternetGateway{
-			InternetGatewayId: some(g.ID), OwnerId: some(g.Account), Tags: shownTags(t),
-			Attachments: []model.InternetGatewayAttachment{{State: new("available"), VpcId: some(g.VPC)}}}})
+		s := showGateway(g.InternetGatewayCreated)
+		s.Tags = shownTags(t)
+		rows = append(rows, gatewayRow{key: string(g.ID), tags: t, shown: s})
 	}
 	out := new(model.DescribeInternetGatewaysOutput)
 	out.InternetGateways, out.NextToken, err = gatewayListing.choose(h, c, ask{in.Filters, in.MaxResults, in.NextToken}, rows)
 	return out, err
+}
+
+func showGateway(g events.InternetGatewayCreated) model.InternetGateway {
+	out := model.InternetGateway{InternetGatewayId: some(g.ID), OwnerId: some(g.Account), Attachments: []model.InternetGatewayAttachment{}}
+	if g.VPC != "" {
+		out.Attachments = append(out.Attachments, model.InternetGatewayAttachment{State: new("available"), VpcId: some(g.VPC)})
+	}
+	return out
 }
 
 type tableRow = row[model.RouteTable]
@@ -77,7 +84,7 @@ var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tab
 	"association.main":                       bonds(func(a model.RouteTableAssociation) []string { return flag(a.Main) }),
 	"association.route-table-association-id": bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableAssociationId) }),
 	"association.route-table-id":             bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableId) }),
-	"association.subnet-id":                  never[tableRow],
+	"association.subnet-id":                  bonds(func(a model.RouteTableAssociation) []string { return word(a.SubnetId) }),
 	"owner-id":                               func(r tableRow) []string { return word(r.shown.OwnerId) },
 	"route-table-id":                         func(r tableRow) []string { return word(r.shown.RouteTableId) },
 	"route.destination-cidr-block":           routes(func(o model.Route) []string { return word(o.DestinationCidrBlock) }),
@@ -85,7 +92,7 @@ var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tab
 	"route.destination-prefix-list-id":       never[tableRow],
 	"route.egress-only-internet-gateway-id":  never[tableRow],
 	"route.gateway-id":                       routes(func(o model.Route) []string { return word(o.GatewayId) }),
-	"route.instance-id":                      never[tableRow],
+	"route.instance-id":                      routes(func(o model.Route) []string { return word(o.InstanceId) }),
 	"route.nat-gateway-id":                   never[tableRow],
 	"route.origin":                           routes(func(o model.Route) []string { return word(o.Origin) }),
 	"route.state":                            routes(func(o model.Route) []string { return word(o.State) }),
@@ -94,8 +101,7 @@ var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tab
 	"vpc-id":                                 func(r tableRow) []string { return word(r.shown.VpcId) },
 }}
 
-// DescribeRouteTables lists the route tables of the account's networks. Each
-// network has one, the main table, which serves all its subnets.
+// DescribeRouteTables lists the route tables of the account's networks.
 func (h *Handlers) DescribeRouteTables(ctx context.Context, c *api.Call, in *model.DescribeRouteTablesInput) (*model.DescribeRouteTablesOutput, error) {
 	if err := ids.RouteTable.CheckAll(in.RouteTableIds); err != nil {
 		return nil, err
@@ -123,7 +129,7 @@ func (h *Handlers) DescribeRouteTables(ctx context.Context, c *api.Call, in *mod
 	var rows []tableRow
 	for _, r := range list {
 		t := v.TagsOf(string(r.ID))
-		s := showTable(r)
+		s := v.table(r)
 		s.Tags = shownTags(t)
 		rows = append(rows, tableRow{key: string(r.VPC) + "/" + string(r.ID), tags: t, shown: s})
 	}
@@ -132,21 +138,36 @@ func (h *Handlers) DescribeRouteTables(ctx context.Context, c *api.Call, in *mod
 	return out, err
 }
 
-// showTable shows a route table. The route within the VPC comes with the table;
+// table shows a route table. The route within the VPC comes with the table;
 // the others count as made by hand, as those of a default VPC do at EC2.
-func showTable(r *state.RouteTable) model.RouteTable {
+func (v view) table(r *state.RouteTable) model.RouteTable {
 	out := model.RouteTable{RouteTableId: some(r.ID), OwnerId: some(r.Account), VpcId: some(r.VPC), PropagatingVgws: []model.PropagatingVgw{},
 		Associations: []model.RouteTableAssociation{}, Routes: []model.Route{}}
 	if r.Main {
 		out.Associations = append(out.Associations, model.RouteTableAssociation{Main: new(true), RouteTableAssociationId: some(r.Association),
-			RouteTableId: some(r.ID), AssociationState: &model.RouteTableAssociationState{State: new("associated")}})
+			RouteTableId: some(r.ID), AssociationState: associated()})
+	}
+	for s := range v.SubnetsOn(r.ID) {
+		out.Associations = append(out.Associations, model.RouteTableAssociation{Main: new(false), RouteTableAssociationId: some(s.Association),
+			RouteTableId: some(r.ID), SubnetId: some(s.ID), AssociationState: associated()})
 	}
 	for _, o := range r.Routes {
-		gateway, origin := "local", "CreateRouteTable"
-		if o.Gateway != "" {
-			gateway, origin = string(o.Gateway), "CreateRoute"
+		s := model.Route{DestinationCidrBlock: new(o.Destination.String()), Origin: new("CreateRoute"), State: new("active")}
+		switch {
+		case o.Gateway != "":
+			s.GatewayId = some(o.Gateway)
+		case o.Interface != "":
+			s.NetworkInterfaceId = some(o.Interface)
+			if f, ok := v.Interfaces.Get(string(o.Interface)); ok && f.Instance != "" {
+				s.InstanceId, s.InstanceOwnerId = some(f.Instance), some(f.Account)
+			}
+		default:
+			s.GatewayId, s.Origin = new("local"), new("CreateRouteTable")
 		}
-		out.Routes = append(out.Routes, model.Route{DestinationCidrBlock: new(o.Destination.String()), GatewayId: &gateway, Origin: &origin, State: new("active")})
+		if !network.Leads(v.View, r.VPC, o) {
+			s.State = new("blackhole")
+		}
+		out.Routes = append(out.Routes, s)
 	}
 	return out
 }

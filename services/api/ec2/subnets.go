@@ -9,6 +9,7 @@ import (
 	"skerry/services/api/filter"
 	"skerry/services/api/ids"
 	"skerry/services/api/model"
+	"skerry/services/api/tags"
 	"skerry/services/network"
 	"skerry/services/state"
 )
@@ -90,17 +91,123 @@ func (h *Handlers) DescribeSubnets(ctx context.Context, c *api.Call, in *model.D
 	return out, err
 }
 
-// subnet shows a subnet. A default one gives public addresses at launch, while
-// the region has any.
+// subnet shows a subnet.
 func (v view) subnet(s *state.Subnet) model.Subnet {
 	return model.Subnet{
 		SubnetId: some(s.ID), SubnetArn: new(fmt.Sprintf("arn:aws:ec2:%s:%s:subnet/%s", v.Meta.Region, s.Account, s.ID)),
 		VpcId: some(s.VPC), OwnerId: some(s.Account), State: new("available"), CidrBlock: new(s.CIDR.String()),
 		AvailabilityZone: some(s.Zone), AvailabilityZoneId: new(network.ZoneID(v.View, s.Zone)), AvailableIpAddressCount: new(int32(network.Free(s))),
-		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(s.Default && len(v.Meta.Public) > 0), MapCustomerOwnedIpOnLaunch: new(false),
+		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(s.GivesPublic(v.View)), MapCustomerOwnedIpOnLaunch: new(false),
 		AssignIpv6AddressOnCreation: new(false), EnableDns64: new(false), Ipv6Native: new(false),
 		Ipv6CidrBlockAssociationSet: []model.SubnetIpv6CidrBlockAssociation{},
 		PrivateDnsNameOptionsOnLaunch: &model.PrivateDnsNameOptionsOnLaunch{
 			HostnameType: new("ip-name"), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false)},
 	}
+}
+
+// CreateSubnet makes a part of a VPC.
+func (h *Handlers) CreateSubnet(ctx context.Context, c *api.Call, in *model.CreateSubnetInput) (*model.CreateSubnetOutput, error) {
+	if err := ids.VPC.Check(value(in.VpcId)); err != nil {
+		return nil, err
+	}
+	const v6, pools = "subnets have IPv4 addresses only", "blocks come from no pool"
+	for _, p := range []struct {
+		name, why string
+		set       bool
+	}{
+		{"Ipv6CidrBlock", v6, value(in.Ipv6CidrBlock) != ""}, {"Ipv6Native", v6, value(in.Ipv6Native)}, {"Ipv6IpamPoolId", v6, value(in.Ipv6IpamPoolId) != ""},
+		{"Ipv6NetmaskLength", v6, in.Ipv6NetmaskLength != nil}, {"Ipv4IpamPoolId", pools, value(in.Ipv4IpamPoolId) != ""},
+		{"Ipv4NetmaskLength", pools, in.Ipv4NetmaskLength != nil}, {"OutpostArn", "the region has no Outposts", value(in.OutpostArn) != ""},
+	} {
+		if p.set {
+			return nil, unsupported(p.name, "%s", p.why)
+		}
+	}
+	if err := notTogether("AvailabilityZone", in.AvailabilityZone != nil, "AvailabilityZoneId", in.AvailabilityZoneId != nil); err != nil {
+		return nil, err
+	}
+	specs, err := tags.Specs(in.TagSpecifications, "subnet")
+	if err != nil {
+		return nil, err
+	}
+	zone := events.Zone(value(in.AvailabilityZone))
+	if id := value(in.AvailabilityZoneId); id != "" {
+		v, err := h.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range v.Zones.All() {
+			if network.ZoneID(v.View, z.Zone) == id {
+				zone = z.Zone
+			}
+		}
+		if zone == "" {
+			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter availabilityZoneId is invalid.", id)
+		}
+	}
+	reply, err := h.do(ctx, c, 0, events.CreateSubnet{VPC: events.VPCID(*in.VpcId), CIDR: value(in.CidrBlock), Zone: zone, Tags: specs["subnet"]})
+	if err != nil || c.DryRun {
+		return nil, err
+	}
+	v := h.after(ctx, c)
+	out := new(model.CreateSubnetOutput)
+	for _, r := range reply.Events {
+		if e, ok := r.Event.(events.SubnetCreated); ok {
+			s := v.subnet(&state.Subnet{SubnetCreated: e})
+			s.Tags = toldTags(reply, string(e.ID))
+			out.Subnet = &s
+		}
+	}
+	return out, nil
+}
+
+// DeleteSubnet ends a subnet that no interface is in.
+func (h *Handlers) DeleteSubnet(ctx context.Context, c *api.Call, in *model.DeleteSubnetInput) (*model.DeleteSubnetOutput, error) {
+	if err := ids.Subnet.Check(value(in.SubnetId)); err != nil {
+		return nil, err
+	}
+	_, err := h.do(ctx, c, 0, events.DeleteSubnet{Subnet: events.SubnetID(*in.SubnetId)})
+	return new(model.DeleteSubnetOutput), err
+}
+
+// ModifySubnetAttribute changes whether instances launched into a subnet get a
+// public address. Asking for what is so anyhow is fine.
+func (h *Handlers) ModifySubnetAttribute(ctx context.Context, c *api.Call, in *model.ModifySubnetAttributeInput) (*model.ModifySubnetAttributeOutput, error) {
+	if err := ids.Subnet.Check(value(in.SubnetId)); err != nil {
+		return nil, err
+	}
+	others := 0
+	for _, p := range []struct {
+		name     string
+		set, off bool
+	}{
+		{"AssignIpv6AddressOnCreation", in.AssignIpv6AddressOnCreation != nil, !value(value(in.AssignIpv6AddressOnCreation).Value)},
+		{"EnableDns64", in.EnableDns64 != nil, !value(value(in.EnableDns64).Value)},
+		{"EnableResourceNameDnsARecordOnLaunch", in.EnableResourceNameDnsARecordOnLaunch != nil, !value(value(in.EnableResourceNameDnsARecordOnLaunch).Value)},
+		{"EnableResourceNameDnsAAAARecordOnLaunch", in.EnableResourceNameDnsAAAARecordOnLaunch != nil, !value(value(in.EnableResourceNameDnsAAAARecordOnLaunch).Value)},
+		{"MapCustomerOwnedIpOnLaunch", in.MapCustomerOwnedIpOnLaunch != nil, !value(value(in.MapCustomerOwnedIpOnLaunch).Value)},
+		{"DisableLniAtDeviceIndex", in.DisableLniAtDeviceIndex != nil, !value(value(in.DisableLniAtDeviceIndex).Value)},
+		{"PrivateDnsHostnameTypeOnLaunch", in.PrivateDnsHostnameTypeOnLaunch != nil, value(in.PrivateDnsHostnameTypeOnLaunch) == "ip-name"},
+		{"CustomerOwnedIpv4Pool", in.CustomerOwnedIpv4Pool != nil, false},
+		{"EnableLniAtDeviceIndex", in.EnableLniAtDeviceIndex != nil, false},
+	} {
+		switch {
+		case p.set && !p.off:
+			return nil, unsupported(p.name, "subnets have IPv4 addresses, and names made of them")
+		case p.set:
+			others++
+		}
+	}
+	if others > 0 && in.MapPublicIpOnLaunch == nil {
+		v, err := h.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if s, ok := v.Subnets.Get(*in.SubnetId); !ok || string(s.Account) != c.Account {
+			return nil, notFound(ids.Subnet, "subnet")([]string{*in.SubnetId})
+		}
+		return new(model.ModifySubnetAttributeOutput), nil
+	}
+	_, err := h.do(ctx, c, 0, events.ModifySubnet{Subnet: events.SubnetID(*in.SubnetId), MapPublic: value(in.MapPublicIpOnLaunch).Value})
+	return new(model.ModifySubnetAttributeOutput), err
 }

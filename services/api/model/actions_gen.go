@@ -8,8 +8,16 @@ func (*AllocateAddressInput) ActionName() (reply.Service, string)  { return "ec2
 func (v *AllocateAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
 func (*AssociateAddressInput) ActionName() (reply.Service, string) { return "ec2", "AssociateAddress" }
 func (v *AssociateAddressInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
-func (*AttachVolumeInput) ActionName() (reply.Service, string)     { return "ec2", "AttachVolume" }
-func (v *AttachVolumeInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*AssociateRouteTableInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssociateRouteTable"
+}
+func (v *AssociateRouteTableInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*AttachInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "AttachInternetGateway"
+}
+func (v *AttachInternetGatewayInput) IsDryRun() bool           { return v.DryRun != nil && *v.DryRun }
+func (*AttachVolumeInput) ActionName() (reply.Service, string) { return "ec2", "AttachVolume" }
+func (v *AttachVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*AuthorizeSecurityGroupEgressInput) ActionName() (reply.Service, string) {
 	return "ec2", "AuthorizeSecurityGroupEgress"
 }
@@ -17,28 +25,53 @@ func (v *AuthorizeSecurityGroupEgressInput) IsDryRun() bool { return v.DryRun !=
 func (*AuthorizeSecurityGroupIngressInput) ActionName() (reply.Service, string) {
 	return "ec2", "AuthorizeSecurityGroupIngress"
 }
-func (v *AuthorizeSecurityGroupIngressInput) IsDryRun() bool    { return v.DryRun != nil && *v.DryRun }
-func (*CreateKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "CreateKeyPair" }
-func (v *CreateKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *AuthorizeSecurityGroupIngressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateInternetGateway"
+}
+func (v *CreateInternetGatewayInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (*CreateKeyPairInput) ActionName() (reply.Service, string)    { return "ec2", "CreateKeyPair" }
+func (v *CreateKeyPairInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*CreateRouteInput) ActionName() (reply.Service, string)      { return "ec2", "CreateRoute" }
+func (v *CreateRouteInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
+func (*CreateRouteTableInput) ActionName() (reply.Service, string) { return "ec2", "CreateRouteTable" }
+func (v *CreateRouteTableInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateRouteTableInput) Token() *string                    { return v.ClientToken }
 func (*CreateSecurityGroupInput) ActionName() (reply.Service, string) {
 	return "ec2", "CreateSecurityGroup"
 }
-func (v *CreateSecurityGroupInput) IsDryRun() bool              { return v.DryRun != nil && *v.DryRun }
-func (*CreateTagsInput) ActionName() (reply.Service, string)    { return "ec2", "CreateTags" }
-func (v *CreateTagsInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
-func (*CreateVolumeInput) ActionName() (reply.Service, string)  { return "ec2", "CreateVolume" }
-func (v *CreateVolumeInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
-func (v *CreateVolumeInput) Token() *string                     { return v.ClientToken }
-func (*DeleteKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "DeleteKeyPair" }
-func (v *DeleteKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateSecurityGroupInput) IsDryRun() bool             { return v.DryRun != nil && *v.DryRun }
+func (*CreateSubnetInput) ActionName() (reply.Service, string) { return "ec2", "CreateSubnet" }
+func (v *CreateSubnetInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateTagsInput) ActionName() (reply.Service, string)   { return "ec2", "CreateTags" }
+func (v *CreateTagsInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*CreateVolumeInput) ActionName() (reply.Service, string) { return "ec2", "CreateVolume" }
+func (v *CreateVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateVolumeInput) Token() *string                    { return v.ClientToken }
+func (*CreateVpcInput) ActionName() (reply.Service, string)    { return "ec2", "CreateVpc" }
+func (v *CreateVpcInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*DeleteInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteInternetGateway"
+}
+func (v *DeleteInternetGatewayInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (*DeleteKeyPairInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteKeyPair" }
+func (v *DeleteKeyPairInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*DeleteRouteInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteRoute" }
+func (v *DeleteRouteInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
+func (*DeleteRouteTableInput) ActionName() (reply.Service, string) { return "ec2", "DeleteRouteTable" }
+func (v *DeleteRouteTableInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DeleteSecurityGroupInput) ActionName() (reply.Service, string) {
 	return "ec2", "DeleteSecurityGroup"
 }
 func (v *DeleteSecurityGroupInput) IsDryRun() bool                { return v.DryRun != nil && *v.DryRun }
+func (*DeleteSubnetInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteSubnet" }
+func (v *DeleteSubnetInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
 func (*DeleteTagsInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteTags" }
 func (v *DeleteTagsInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
 func (*DeleteVolumeInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteVolume" }
 func (v *DeleteVolumeInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVpcInput) ActionName() (reply.Service, string)       { return "ec2", "DeleteVpc" }
+func (v *DeleteVpcInput) IsDryRun() bool                          { return v.DryRun != nil && *v.DryRun }
 func (*DeregisterImageInput) ActionName() (reply.Service, string) { return "ec2", "DeregisterImage" }
 func (v *DeregisterImageInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeAccountAttributesInput) ActionName() (reply.Service, string) {
@@ -123,12 +156,20 @@ func (*DescribeVpcAttributeInput) ActionName() (reply.Service, string) {
 func (v *DescribeVpcAttributeInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVpcsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeVpcs" }
 func (v *DescribeVpcsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DetachInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "DetachInternetGateway"
+}
+func (v *DetachInternetGatewayInput) IsDryRun() bool           { return v.DryRun != nil && *v.DryRun }
 func (*DetachVolumeInput) ActionName() (reply.Service, string) { return "ec2", "DetachVolume" }
 func (v *DetachVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DisassociateAddressInput) ActionName() (reply.Service, string) {
 	return "ec2", "DisassociateAddress"
 }
 func (v *DisassociateAddressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DisassociateRouteTableInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisassociateRouteTable"
+}
+func (v *DisassociateRouteTableInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*GetCallerIdentityInput) ActionName() (reply.Service, string) {
 	return "sts", "GetCallerIdentity"
 }
@@ -143,13 +184,25 @@ func (v *ModifyImageAttributeInput) IsDryRun() bool { return v.DryRun != nil && 
 func (*ModifyInstanceAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ModifyInstanceAttribute"
 }
-func (v *ModifyInstanceAttributeInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
+func (v *ModifyInstanceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifySubnetAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifySubnetAttribute"
+}
+func (*ModifyVpcAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyVpcAttribute"
+}
 func (*RebootInstancesInput) ActionName() (reply.Service, string) { return "ec2", "RebootInstances" }
 func (v *RebootInstancesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*RegisterImageInput) ActionName() (reply.Service, string)   { return "ec2", "RegisterImage" }
 func (v *RegisterImageInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
 func (*ReleaseAddressInput) ActionName() (reply.Service, string)  { return "ec2", "ReleaseAddress" }
 func (v *ReleaseAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
+func (*ReplaceRouteInput) ActionName() (reply.Service, string)    { return "ec2", "ReplaceRoute" }
+func (v *ReplaceRouteInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*ReplaceRouteTableAssociationInput) ActionName() (reply.Service, string) {
+	return "ec2", "ReplaceRouteTableAssociation"
+}
+func (v *ReplaceRouteTableAssociationInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*ResetImageAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ResetImageAttribute"
 }
@@ -202,7 +255,7 @@ var actions = map[reply.Service]map[string]bool{
 		"AssociateIpamByoasn":                             false,
 		"AssociateIpamResourceDiscovery":                  false,
 		"AssociateNatGatewayAddress":                      false,
-		"AssociateRouteTable":                             false,
+		"AssociateRouteTable":                             true,
 		"AssociateSubnetCidrBlock":                        false,
 		"AssociateTransitGatewayMulticastDomain":          false,
 		"AssociateTransitGatewayPolicyTable":              false,
@@ -210,7 +263,7 @@ var actions = map[reply.Service]map[string]bool{
 		"AssociateTrunkInterface":                         false,
 		"AssociateVpcCidrBlock":                           false,
 		"AttachClassicLinkVpc":                            false,
-		"AttachInternetGateway":                           false,
+		"AttachInternetGateway":                           true,
 		"AttachNetworkInterface":                          false,
 		"AttachVerifiedAccessTrustProvider":               false,
 		"AttachVolume":                                    true,
@@ -252,7 +305,7 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateInstanceConnectEndpoint":                   false,
 		"CreateInstanceEventWindow":                       false,
 		"CreateInstanceExportTask":                        false,
-		"CreateInternetGateway":                           false,
+		"CreateInternetGateway":                           true,
 		"CreateIpam":                                      false,
 		"CreateIpamExternalResourceVerificationToken":     false,
 		"CreateIpamPool":                                  false,
@@ -278,14 +331,14 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateReplaceRootVolumeTask":                                  false,
 		"CreateReservedInstancesListing":                               false,
 		"CreateRestoreImageTask":                                       false,
-		"CreateRoute":                                                  false,
-		"CreateRouteTable":                                             false,
+		"CreateRoute":                                                  true,
+		"CreateRouteTable":                                             true,
 		"CreateSecurityGroup":                                          true,
 		"CreateSnapshot":                                               false,
 		"CreateSnapshots":                                              false,
 		"CreateSpotDatafeedSubscription":                               false,
 		"CreateStoreImageTask":                                         false,
-		"CreateSubnet":                                                 false,
+		"CreateSubnet":                                                 true,
 		"CreateSubnetCidrReservation":                                  false,
 		"CreateTags":                                                   true,
 		"CreateTrafficMirrorFilter":                                    false,
@@ -308,7 +361,7 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateVerifiedAccessInstance":                                 false,
 		"CreateVerifiedAccessTrustProvider":                            false,
 		"CreateVolume":                                                 true,
-		"CreateVpc":                                                    false,
+		"CreateVpc":                                                    true,
 		"CreateVpcEndpoint":                                            false,
 		"CreateVpcEndpointConnectionNotification":                      false,
 		"CreateVpcEndpointServiceConfiguration":                        false,
@@ -329,7 +382,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteFpgaImage":                                              false,
 		"DeleteInstanceConnectEndpoint":                                false,
 		"DeleteInstanceEventWindow":                                    false,
-		"DeleteInternetGateway":                                        false,
+		"DeleteInternetGateway":                                        true,
 		"DeleteIpam":                                                   false,
 		"DeleteIpamExternalResourceVerificationToken":                  false,
 		"DeleteIpamPool":                                               false,
@@ -355,12 +408,12 @@ var actions = map[reply.Service]map[string]bool{
 		"DeletePlacementGroup":                                            false,
 		"DeletePublicIpv4Pool":                                            false,
 		"DeleteQueuedReservedInstances":                                   false,
-		"DeleteRoute":                                                     false,
-		"DeleteRouteTable":                                                false,
+		"DeleteRoute":                                                     true,
+		"DeleteRouteTable":                                                true,
 		"DeleteSecurityGroup":                                             true,
 		"DeleteSnapshot":                                                  false,
 		"DeleteSpotDatafeedSubscription":                                  false,
-		"DeleteSubnet":                                                    false,
+		"DeleteSubnet":                                                    true,
 		"DeleteSubnetCidrReservation":                                     false,
 		"DeleteTags":                                                      true,
 		"DeleteTrafficMirrorFilter":                                       false,
@@ -383,7 +436,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteVerifiedAccessInstance":                                    false,
 		"DeleteVerifiedAccessTrustProvider":                               false,
 		"DeleteVolume":                                                    true,
-		"DeleteVpc":                                                       false,
+		"DeleteVpc":                                                       true,
 		"DeleteVpcEndpointConnectionNotifications":                        false,
 		"DeleteVpcEndpointServiceConfigurations":                          false,
 		"DeleteVpcEndpoints":                                              false,
@@ -552,7 +605,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeVpnConnections":                                          false,
 		"DescribeVpnGateways":                                             false,
 		"DetachClassicLinkVpc":                                            false,
-		"DetachInternetGateway":                                           false,
+		"DetachInternetGateway":                                           true,
 		"DetachNetworkInterface":                                          false,
 		"DetachVerifiedAccessTrustProvider":                               false,
 		"DetachVolume":                                                    true,
@@ -581,7 +634,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DisassociateIpamByoasn":                                          false,
 		"DisassociateIpamResourceDiscovery":                               false,
 		"DisassociateNatGatewayAddress":                                   false,
-		"DisassociateRouteTable":                                          false,
+		"DisassociateRouteTable":                                          true,
 		"DisassociateSubnetCidrBlock":                                     false,
 		"DisassociateTransitGatewayMulticastDomain":                       false,
 		"DisassociateTransitGatewayPolicyTable":                           false,
@@ -705,7 +758,7 @@ var actions = map[reply.Service]map[string]bool{
 		"ModifySnapshotAttribute":                                         false,
 		"ModifySnapshotTier":                                              false,
 		"ModifySpotFleetRequest":                                          false,
-		"ModifySubnetAttribute":                                           false,
+		"ModifySubnetAttribute":                                           true,
 		"ModifyTrafficMirrorFilterNetworkServices":                        false,
 		"ModifyTrafficMirrorFilterRule":                                   false,
 		"ModifyTrafficMirrorSession":                                      false,
@@ -721,7 +774,7 @@ var actions = map[reply.Service]map[string]bool{
 		"ModifyVerifiedAccessTrustProvider":                               false,
 		"ModifyVolume":                                                    false,
 		"ModifyVolumeAttribute":                                           false,
-		"ModifyVpcAttribute":                                              false,
+		"ModifyVpcAttribute":                                              true,
 		"ModifyVpcEndpoint":                                               false,
 		"ModifyVpcEndpointConnectionNotification":                         false,
 		"ModifyVpcEndpointServiceConfiguration":                           false,
@@ -760,8 +813,8 @@ var actions = map[reply.Service]map[string]bool{
 		"ReplaceIamInstanceProfileAssociation":                            false,
 		"ReplaceNetworkAclAssociation":                                    false,
 		"ReplaceNetworkAclEntry":                                          false,
-		"ReplaceRoute":                                                    false,
-		"ReplaceRouteTableAssociation":                                    false,
+		"ReplaceRoute":                                                    true,
+		"ReplaceRouteTableAssociation":                                    true,
 		"ReplaceTransitGatewayRoute":                                      false,
 		"ReplaceVpnTunnel":                                                false,
 		"ReportInstanceStatus":                                            false,

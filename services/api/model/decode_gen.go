@@ -24,6 +24,21 @@ func (v *AssociateAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("PublicIp", &v.PublicIp)
 }
 
+func (v *AssociateRouteTableInput) DecodeQuery(d *query.Decoder) {
+	d.Require("RouteTableId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GatewayId", &v.GatewayId)
+	d.String("RouteTableId", &v.RouteTableId)
+	d.String("SubnetId", &v.SubnetId)
+}
+
+func (v *AttachInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InternetGatewayId", "VpcId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InternetGatewayId", &v.InternetGatewayId)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *AttachVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Device", "InstanceId", "VolumeId")
 	d.String("Device", &v.Device)
@@ -101,6 +116,11 @@ func (v *CpuOptionsRequest) DecodeQuery(d *query.Decoder) {
 	d.Int32("ThreadsPerCore", &v.ThreadsPerCore)
 }
 
+func (v *CreateInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
 func (v *CreateKeyPairInput) DecodeQuery(d *query.Decoder) {
 	d.Require("KeyName")
 	d.Bool("DryRun", &v.DryRun)
@@ -110,11 +130,56 @@ func (v *CreateKeyPairInput) DecodeQuery(d *query.Decoder) {
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 }
 
+func (v *CreateRouteInput) DecodeQuery(d *query.Decoder) {
+	d.Require("RouteTableId")
+	d.String("CarrierGatewayId", &v.CarrierGatewayId)
+	d.String("CoreNetworkArn", &v.CoreNetworkArn)
+	d.String("DestinationCidrBlock", &v.DestinationCidrBlock)
+	d.String("DestinationIpv6CidrBlock", &v.DestinationIpv6CidrBlock)
+	d.String("DestinationPrefixListId", &v.DestinationPrefixListId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("EgressOnlyInternetGatewayId", &v.EgressOnlyInternetGatewayId)
+	d.String("GatewayId", &v.GatewayId)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("LocalGatewayId", &v.LocalGatewayId)
+	d.String("NatGatewayId", &v.NatGatewayId)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.String("RouteTableId", &v.RouteTableId)
+	d.String("TransitGatewayId", &v.TransitGatewayId)
+	d.String("VpcEndpointId", &v.VpcEndpointId)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
+func (v *CreateRouteTableInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *CreateSecurityGroupInput) DecodeQuery(d *query.Decoder) {
 	d.Require("GroupDescription", "GroupName")
 	d.String("GroupDescription", &v.Description)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("GroupName", &v.GroupName)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
+func (v *CreateSubnetInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.String("AvailabilityZone", &v.AvailabilityZone)
+	d.String("AvailabilityZoneId", &v.AvailabilityZoneId)
+	d.String("CidrBlock", &v.CidrBlock)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("Ipv4IpamPoolId", &v.Ipv4IpamPoolId)
+	d.Int32("Ipv4NetmaskLength", &v.Ipv4NetmaskLength)
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("Ipv6IpamPoolId", &v.Ipv6IpamPoolId)
+	d.Bool("Ipv6Native", &v.Ipv6Native)
+	d.Int32("Ipv6NetmaskLength", &v.Ipv6NetmaskLength)
+	d.String("OutpostArn", &v.OutpostArn)
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 	d.String("VpcId", &v.VpcId)
 }
@@ -143,9 +208,30 @@ func (v *CreateVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Enum("VolumeType", &v.VolumeType, wordsVolumeType)
 }
 
+func (v *CreateVpcInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("AmazonProvidedIpv6CidrBlock", &v.AmazonProvidedIpv6CidrBlock)
+	d.String("CidrBlock", &v.CidrBlock)
+	d.Bool("DryRun", &v.DryRun)
+	d.Enum("InstanceTenancy", &v.InstanceTenancy, wordsTenancy)
+	d.String("Ipv4IpamPoolId", &v.Ipv4IpamPoolId)
+	d.Int32("Ipv4NetmaskLength", &v.Ipv4NetmaskLength)
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("Ipv6CidrBlockNetworkBorderGroup", &v.Ipv6CidrBlockNetworkBorderGroup)
+	d.String("Ipv6IpamPoolId", &v.Ipv6IpamPoolId)
+	d.Int32("Ipv6NetmaskLength", &v.Ipv6NetmaskLength)
+	d.String("Ipv6Pool", &v.Ipv6Pool)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
 func (v *CreditSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.Require("CpuCredits")
 	d.String("CpuCredits", &v.CpuCredits)
+}
+
+func (v *DeleteInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InternetGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InternetGatewayId", &v.InternetGatewayId)
 }
 
 func (v *DeleteKeyPairInput) DecodeQuery(d *query.Decoder) {
@@ -154,10 +240,31 @@ func (v *DeleteKeyPairInput) DecodeQuery(d *query.Decoder) {
 	d.String("KeyPairId", &v.KeyPairId)
 }
 
+func (v *DeleteRouteInput) DecodeQuery(d *query.Decoder) {
+	d.Require("RouteTableId")
+	d.String("DestinationCidrBlock", &v.DestinationCidrBlock)
+	d.String("DestinationIpv6CidrBlock", &v.DestinationIpv6CidrBlock)
+	d.String("DestinationPrefixListId", &v.DestinationPrefixListId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("RouteTableId", &v.RouteTableId)
+}
+
+func (v *DeleteRouteTableInput) DecodeQuery(d *query.Decoder) {
+	d.Require("RouteTableId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("RouteTableId", &v.RouteTableId)
+}
+
 func (v *DeleteSecurityGroupInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	d.String("GroupId", &v.GroupId)
 	d.String("GroupName", &v.GroupName)
+}
+
+func (v *DeleteSubnetInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SubnetId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("SubnetId", &v.SubnetId)
 }
 
 func (v *DeleteTagsInput) DecodeQuery(d *query.Decoder) {
@@ -171,6 +278,12 @@ func (v *DeleteVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("VolumeId")
 	d.Bool("DryRun", &v.DryRun)
 	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *DeleteVpcInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcId", &v.VpcId)
 }
 
 func (v *DeregisterImageInput) DecodeQuery(d *query.Decoder) {
@@ -367,6 +480,13 @@ func (v *DescribeVpcsInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("VpcId", &v.VpcIds)
 }
 
+func (v *DetachInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InternetGatewayId", "VpcId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InternetGatewayId", &v.InternetGatewayId)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *DetachVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("VolumeId")
 	d.String("Device", &v.Device)
@@ -380,6 +500,12 @@ func (v *DisassociateAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("AssociationId", &v.AssociationId)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("PublicIp", &v.PublicIp)
+}
+
+func (v *DisassociateRouteTableInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AssociationId")
+	d.String("AssociationId", &v.AssociationId)
+	d.Bool("DryRun", &v.DryRun)
 }
 
 func (v *EbsBlockDevice) DecodeQuery(d *query.Decoder) {
@@ -596,6 +722,29 @@ func (v *ModifyInstanceAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.String("Value", &v.Value)
 }
 
+func (v *ModifySubnetAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SubnetId")
+	query.Struct(d, "AssignIpv6AddressOnCreation", &v.AssignIpv6AddressOnCreation)
+	d.String("CustomerOwnedIpv4Pool", &v.CustomerOwnedIpv4Pool)
+	query.Struct(d, "DisableLniAtDeviceIndex", &v.DisableLniAtDeviceIndex)
+	query.Struct(d, "EnableDns64", &v.EnableDns64)
+	d.Int32("EnableLniAtDeviceIndex", &v.EnableLniAtDeviceIndex)
+	query.Struct(d, "EnableResourceNameDnsAAAARecordOnLaunch", &v.EnableResourceNameDnsAAAARecordOnLaunch)
+	query.Struct(d, "EnableResourceNameDnsARecordOnLaunch", &v.EnableResourceNameDnsARecordOnLaunch)
+	query.Struct(d, "MapCustomerOwnedIpOnLaunch", &v.MapCustomerOwnedIpOnLaunch)
+	query.Struct(d, "MapPublicIpOnLaunch", &v.MapPublicIpOnLaunch)
+	d.Enum("PrivateDnsHostnameTypeOnLaunch", &v.PrivateDnsHostnameTypeOnLaunch, wordsHostnameType)
+	d.String("SubnetId", &v.SubnetId)
+}
+
+func (v *ModifyVpcAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	query.Struct(d, "EnableDnsHostnames", &v.EnableDnsHostnames)
+	query.Struct(d, "EnableDnsSupport", &v.EnableDnsSupport)
+	query.Struct(d, "EnableNetworkAddressUsageMetrics", &v.EnableNetworkAddressUsageMetrics)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *Placement) DecodeQuery(d *query.Decoder) {
 	d.String("Affinity", &v.Affinity)
 	d.String("AvailabilityZone", &v.AvailabilityZone)
@@ -657,6 +806,34 @@ func (v *ReleaseAddressInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
 	d.String("PublicIp", &v.PublicIp)
+}
+
+func (v *ReplaceRouteInput) DecodeQuery(d *query.Decoder) {
+	d.Require("RouteTableId")
+	d.String("CarrierGatewayId", &v.CarrierGatewayId)
+	d.String("CoreNetworkArn", &v.CoreNetworkArn)
+	d.String("DestinationCidrBlock", &v.DestinationCidrBlock)
+	d.String("DestinationIpv6CidrBlock", &v.DestinationIpv6CidrBlock)
+	d.String("DestinationPrefixListId", &v.DestinationPrefixListId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("EgressOnlyInternetGatewayId", &v.EgressOnlyInternetGatewayId)
+	d.String("GatewayId", &v.GatewayId)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("LocalGatewayId", &v.LocalGatewayId)
+	d.Bool("LocalTarget", &v.LocalTarget)
+	d.String("NatGatewayId", &v.NatGatewayId)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.String("RouteTableId", &v.RouteTableId)
+	d.String("TransitGatewayId", &v.TransitGatewayId)
+	d.String("VpcEndpointId", &v.VpcEndpointId)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
+func (v *ReplaceRouteTableAssociationInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AssociationId", "RouteTableId")
+	d.String("AssociationId", &v.AssociationId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("RouteTableId", &v.RouteTableId)
 }
 
 func (v *ResetImageAttributeInput) DecodeQuery(d *query.Decoder) {

@@ -50,6 +50,12 @@ func (v *AssociateAddressOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *AssociateRouteTableOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "associationId", v.AssociationId)
+	b = reply.Struct(b, "associationState", v.AssociationState)
+	return b
+}
+
 func (v *AttachmentEnaSrdSpecification) AppendXML(b []byte) []byte {
 	b = reply.Bool(b, "enaSrdEnabled", v.EnaSrdEnabled)
 	b = reply.Struct(b, "enaSrdUdpSpecification", v.EnaSrdUdpSpecification)
@@ -146,10 +152,36 @@ func (v *CpuOptions) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CreateInternetGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "internetGateway", v.InternetGateway)
+	return b
+}
+
+func (v *CreateRouteOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
+func (v *CreateRouteTableOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Struct(b, "routeTable", v.RouteTable)
+	return b
+}
+
 func (v *CreateSecurityGroupOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "groupId", v.GroupId)
 	b = reply.List(b, "tagSet", "item", v.Tags)
 	b = reply.Empty(b, "tagSet", v.Tags == nil)
+	return b
+}
+
+func (v *CreateSubnetOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "subnet", v.Subnet)
+	return b
+}
+
+func (v *CreateVpcOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpc", v.Vpc)
 	return b
 }
 
@@ -1125,6 +1157,12 @@ func (v *RegisterImageOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *ReplaceRouteTableAssociationOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "associationState", v.AssociationState)
+	b = reply.String(b, "newAssociationId", v.NewAssociationId)
+	return b
+}
+
 func (v *Reservation) AppendXML(b []byte) []byte {
 	b = reply.List(b, "groupSet", "item", v.Groups)
 	b = reply.List(b, "instancesSet", "item", v.Instances)
@@ -1436,21 +1474,47 @@ func (v *VpcIpv6CidrBlockAssociation) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (*AttachInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*CreateTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
+func (*DeleteInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteRouteOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
+func (*DeleteRouteTableOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
 
 func (*DeleteSecurityGroupOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*DeleteSubnetOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
 func (*DeleteTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*DeleteVolumeOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
+func (*DeleteVpcOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*DeregisterImageOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*DetachInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*DisassociateAddressOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DisassociateRouteTableOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
@@ -1462,11 +1526,21 @@ func (*ModifyInstanceAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*ModifySubnetAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*ModifyVpcAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*RebootInstancesOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
 func (*ReleaseAddressOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
+func (*ReplaceRouteOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*ResetImageAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)

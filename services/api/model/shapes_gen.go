@@ -72,6 +72,27 @@ type AssociateAddressOutput struct {
 	AssociationId *string `xml:"associationId"`
 }
 
+// AssociateRouteTableInput holds the parameters of AssociateRouteTable.
+type AssociateRouteTableInput struct {
+	DryRun       *bool   // DryRun
+	GatewayId    *string // GatewayId
+	RouteTableId *string // RouteTableId
+	SubnetId     *string // SubnetId
+}
+
+// AssociateRouteTableOutput answers AssociateRouteTable.
+type AssociateRouteTableOutput struct {
+	AssociationId    *string                     `xml:"associationId"`
+	AssociationState *RouteTableAssociationState `xml:"associationState"`
+}
+
+// AttachInternetGatewayInput holds the parameters of AttachInternetGateway.
+type AttachInternetGatewayInput struct {
+	DryRun            *bool   // DryRun
+	InternetGatewayId *string // InternetGatewayId
+	VpcId             *string // VpcId
+}
+
 // AttachVolumeInput holds the parameters of AttachVolume.
 type AttachVolumeInput struct {
 	Device     *string // Device
@@ -234,6 +255,17 @@ type CpuOptionsRequest struct {
 	ThreadsPerCore *int32  // ThreadsPerCore
 }
 
+// CreateInternetGatewayInput holds the parameters of CreateInternetGateway.
+type CreateInternetGatewayInput struct {
+	DryRun            *bool              // DryRun
+	TagSpecifications []TagSpecification // TagSpecification
+}
+
+// CreateInternetGatewayOutput answers CreateInternetGateway.
+type CreateInternetGatewayOutput struct {
+	InternetGateway *InternetGateway `xml:"internetGateway"`
+}
+
 // CreateKeyPairInput holds the parameters of CreateKeyPair.
 type CreateKeyPairInput struct {
 	DryRun            *bool              // DryRun
@@ -241,6 +273,45 @@ type CreateKeyPairInput struct {
 	KeyName           *string            // KeyName
 	KeyType           *string            // KeyType
 	TagSpecifications []TagSpecification // TagSpecification
+}
+
+// CreateRouteInput holds the parameters of CreateRoute.
+type CreateRouteInput struct {
+	CarrierGatewayId            *string // CarrierGatewayId
+	CoreNetworkArn              *string // CoreNetworkArn
+	DestinationCidrBlock        *string // DestinationCidrBlock
+	DestinationIpv6CidrBlock    *string // DestinationIpv6CidrBlock
+	DestinationPrefixListId     *string // DestinationPrefixListId
+	DryRun                      *bool   // DryRun
+	EgressOnlyInternetGatewayId *string // EgressOnlyInternetGatewayId
+	GatewayId                   *string // GatewayId
+	InstanceId                  *string // InstanceId
+	LocalGatewayId              *string // LocalGatewayId
+	NatGatewayId                *string // NatGatewayId
+	NetworkInterfaceId          *string // NetworkInterfaceId
+	RouteTableId                *string // RouteTableId
+	TransitGatewayId            *string // TransitGatewayId
+	VpcEndpointId               *string // VpcEndpointId
+	VpcPeeringConnectionId      *string // VpcPeeringConnectionId
+}
+
+// CreateRouteOutput answers CreateRoute.
+type CreateRouteOutput struct {
+	Return *bool `xml:"return"`
+}
+
+// CreateRouteTableInput holds the parameters of CreateRouteTable.
+type CreateRouteTableInput struct {
+	ClientToken       *string            // ClientToken
+	DryRun            *bool              // DryRun
+	TagSpecifications []TagSpecification // TagSpecification
+	VpcId             *string            // VpcId
+}
+
+// CreateRouteTableOutput answers CreateRouteTable.
+type CreateRouteTableOutput struct {
+	ClientToken *string     `xml:"clientToken"`
+	RouteTable  *RouteTable `xml:"routeTable"`
 }
 
 // CreateSecurityGroupInput holds the parameters of CreateSecurityGroup.
@@ -256,6 +327,28 @@ type CreateSecurityGroupInput struct {
 type CreateSecurityGroupOutput struct {
 	GroupId *string `xml:"groupId"`
 	Tags    []Tag   `xml:"tagSet>item"`
+}
+
+// CreateSubnetInput holds the parameters of CreateSubnet.
+type CreateSubnetInput struct {
+	AvailabilityZone   *string            // AvailabilityZone
+	AvailabilityZoneId *string            // AvailabilityZoneId
+	CidrBlock          *string            // CidrBlock
+	DryRun             *bool              // DryRun
+	Ipv4IpamPoolId     *string            // Ipv4IpamPoolId
+	Ipv4NetmaskLength  *int32             // Ipv4NetmaskLength
+	Ipv6CidrBlock      *string            // Ipv6CidrBlock
+	Ipv6IpamPoolId     *string            // Ipv6IpamPoolId
+	Ipv6Native         *bool              // Ipv6Native
+	Ipv6NetmaskLength  *int32             // Ipv6NetmaskLength
+	OutpostArn         *string            // OutpostArn
+	TagSpecifications  []TagSpecification // TagSpecification
+	VpcId              *string            // VpcId
+}
+
+// CreateSubnetOutput answers CreateSubnet.
+type CreateSubnetOutput struct {
+	Subnet *Subnet `xml:"subnet"`
 }
 
 // CreateTagsInput holds the parameters of CreateTags.
@@ -282,9 +375,36 @@ type CreateVolumeInput struct {
 	VolumeType         *string            // VolumeType
 }
 
+// CreateVpcInput holds the parameters of CreateVpc.
+type CreateVpcInput struct {
+	AmazonProvidedIpv6CidrBlock     *bool              // AmazonProvidedIpv6CidrBlock
+	CidrBlock                       *string            // CidrBlock
+	DryRun                          *bool              // DryRun
+	InstanceTenancy                 *string            // InstanceTenancy
+	Ipv4IpamPoolId                  *string            // Ipv4IpamPoolId
+	Ipv4NetmaskLength               *int32             // Ipv4NetmaskLength
+	Ipv6CidrBlock                   *string            // Ipv6CidrBlock
+	Ipv6CidrBlockNetworkBorderGroup *string            // Ipv6CidrBlockNetworkBorderGroup
+	Ipv6IpamPoolId                  *string            // Ipv6IpamPoolId
+	Ipv6NetmaskLength               *int32             // Ipv6NetmaskLength
+	Ipv6Pool                        *string            // Ipv6Pool
+	TagSpecifications               []TagSpecification // TagSpecification
+}
+
+// CreateVpcOutput answers CreateVpc.
+type CreateVpcOutput struct {
+	Vpc *Vpc `xml:"vpc"`
+}
+
 // CreditSpecificationRequest is part of inputs.
 type CreditSpecificationRequest struct {
 	CpuCredits *string // CpuCredits
+}
+
+// DeleteInternetGatewayInput holds the parameters of DeleteInternetGateway.
+type DeleteInternetGatewayInput struct {
+	DryRun            *bool   // DryRun
+	InternetGatewayId *string // InternetGatewayId
 }
 
 // DeleteKeyPairInput holds the parameters of DeleteKeyPair.
@@ -300,11 +420,32 @@ type DeleteKeyPairOutput struct {
 	Return    *bool   `xml:"return"`
 }
 
+// DeleteRouteInput holds the parameters of DeleteRoute.
+type DeleteRouteInput struct {
+	DestinationCidrBlock     *string // DestinationCidrBlock
+	DestinationIpv6CidrBlock *string // DestinationIpv6CidrBlock
+	DestinationPrefixListId  *string // DestinationPrefixListId
+	DryRun                   *bool   // DryRun
+	RouteTableId             *string // RouteTableId
+}
+
+// DeleteRouteTableInput holds the parameters of DeleteRouteTable.
+type DeleteRouteTableInput struct {
+	DryRun       *bool   // DryRun
+	RouteTableId *string // RouteTableId
+}
+
 // DeleteSecurityGroupInput holds the parameters of DeleteSecurityGroup.
 type DeleteSecurityGroupInput struct {
 	DryRun    *bool   // DryRun
 	GroupId   *string // GroupId
 	GroupName *string // GroupName
+}
+
+// DeleteSubnetInput holds the parameters of DeleteSubnet.
+type DeleteSubnetInput struct {
+	DryRun   *bool   // DryRun
+	SubnetId *string // SubnetId
 }
 
 // DeleteTagsInput holds the parameters of DeleteTags.
@@ -318,6 +459,12 @@ type DeleteTagsInput struct {
 type DeleteVolumeInput struct {
 	DryRun   *bool   // DryRun
 	VolumeId *string // VolumeId
+}
+
+// DeleteVpcInput holds the parameters of DeleteVpc.
+type DeleteVpcInput struct {
+	DryRun *bool   // DryRun
+	VpcId  *string // VpcId
 }
 
 // DeregisterImageInput holds the parameters of DeregisterImage.
@@ -664,6 +811,13 @@ type DescribeVpcsOutput struct {
 	Vpcs      []Vpc   `xml:"vpcSet>item"`
 }
 
+// DetachInternetGatewayInput holds the parameters of DetachInternetGateway.
+type DetachInternetGatewayInput struct {
+	DryRun            *bool   // DryRun
+	InternetGatewayId *string // InternetGatewayId
+	VpcId             *string // VpcId
+}
+
 // DetachVolumeInput holds the parameters of DetachVolume.
 type DetachVolumeInput struct {
 	Device     *string // Device
@@ -678,6 +832,12 @@ type DisassociateAddressInput struct {
 	AssociationId *string // AssociationId
 	DryRun        *bool   // DryRun
 	PublicIp      *string // PublicIp
+}
+
+// DisassociateRouteTableInput holds the parameters of DisassociateRouteTable.
+type DisassociateRouteTableInput struct {
+	AssociationId *string // AssociationId
+	DryRun        *bool   // DryRun
 }
 
 // DiskInfo is part of outputs.
@@ -1475,6 +1635,29 @@ type ModifyInstanceAttributeInput struct {
 	Value                             *string                                   // Value
 }
 
+// ModifySubnetAttributeInput holds the parameters of ModifySubnetAttribute.
+type ModifySubnetAttributeInput struct {
+	AssignIpv6AddressOnCreation             *AttributeBooleanValue // AssignIpv6AddressOnCreation
+	CustomerOwnedIpv4Pool                   *string                // CustomerOwnedIpv4Pool
+	DisableLniAtDeviceIndex                 *AttributeBooleanValue // DisableLniAtDeviceIndex
+	EnableDns64                             *AttributeBooleanValue // EnableDns64
+	EnableLniAtDeviceIndex                  *int32                 // EnableLniAtDeviceIndex
+	EnableResourceNameDnsAAAARecordOnLaunch *AttributeBooleanValue // EnableResourceNameDnsAAAARecordOnLaunch
+	EnableResourceNameDnsARecordOnLaunch    *AttributeBooleanValue // EnableResourceNameDnsARecordOnLaunch
+	MapCustomerOwnedIpOnLaunch              *AttributeBooleanValue // MapCustomerOwnedIpOnLaunch
+	MapPublicIpOnLaunch                     *AttributeBooleanValue // MapPublicIpOnLaunch
+	PrivateDnsHostnameTypeOnLaunch          *string                // PrivateDnsHostnameTypeOnLaunch
+	SubnetId                                *string                // SubnetId
+}
+
+// ModifyVpcAttributeInput holds the parameters of ModifyVpcAttribute.
+type ModifyVpcAttributeInput struct {
+	EnableDnsHostnames               *AttributeBooleanValue // EnableDnsHostnames
+	EnableDnsSupport                 *AttributeBooleanValue // EnableDnsSupport
+	EnableNetworkAddressUsageMetrics *AttributeBooleanValue // EnableNetworkAddressUsageMetrics
+	VpcId                            *string                // VpcId
+}
+
 // Monitoring is part of outputs.
 type Monitoring struct {
 	State *string `xml:"state"`
@@ -1730,6 +1913,40 @@ type ReleaseAddressInput struct {
 	DryRun             *bool   // DryRun
 	NetworkBorderGroup *string // NetworkBorderGroup
 	PublicIp           *string // PublicIp
+}
+
+// ReplaceRouteInput holds the parameters of ReplaceRoute.
+type ReplaceRouteInput struct {
+	CarrierGatewayId            *string // CarrierGatewayId
+	CoreNetworkArn              *string // CoreNetworkArn
+	DestinationCidrBlock        *string // DestinationCidrBlock
+	DestinationIpv6CidrBlock    *string // DestinationIpv6CidrBlock
+	DestinationPrefixListId     *string // DestinationPrefixListId
+	DryRun                      *bool   // DryRun
+	EgressOnlyInternetGatewayId *string // EgressOnlyInternetGatewayId
+	GatewayId                   *string // GatewayId
+	InstanceId                  *string // InstanceId
+	LocalGatewayId              *string // LocalGatewayId
+	LocalTarget                 *bool   // LocalTarget
+	NatGatewayId                *string // NatGatewayId
+	NetworkInterfaceId          *string // NetworkInterfaceId
+	RouteTableId                *string // RouteTableId
+	TransitGatewayId            *string // TransitGatewayId
+	VpcEndpointId               *string // VpcEndpointId
+	VpcPeeringConnectionId      *string // VpcPeeringConnectionId
+}
+
+// ReplaceRouteTableAssociationInput holds the parameters of ReplaceRouteTableAssociation.
+type ReplaceRouteTableAssociationInput struct {
+	AssociationId *string // AssociationId
+	DryRun        *bool   // DryRun
+	RouteTableId  *string // RouteTableId
+}
+
+// ReplaceRouteTableAssociationOutput answers ReplaceRouteTableAssociation.
+type ReplaceRouteTableAssociationOutput struct {
+	AssociationState *RouteTableAssociationState `xml:"associationState"`
+	NewAssociationId *string                     `xml:"newAssociationId"`
 }
 
 // Reservation is part of outputs.
@@ -2181,11 +2398,26 @@ type DetachVolumeOutput = VolumeAttachment
 // RunInstancesOutput answers RunInstances.
 type RunInstancesOutput = Reservation
 
+// AttachInternetGatewayOutput answers AttachInternetGateway: it says that it was done.
+type AttachInternetGatewayOutput struct{}
+
 // CreateTagsOutput answers CreateTags: it says that it was done.
 type CreateTagsOutput struct{}
 
+// DeleteInternetGatewayOutput answers DeleteInternetGateway: it says that it was done.
+type DeleteInternetGatewayOutput struct{}
+
+// DeleteRouteOutput answers DeleteRoute: it says that it was done.
+type DeleteRouteOutput struct{}
+
+// DeleteRouteTableOutput answers DeleteRouteTable: it says that it was done.
+type DeleteRouteTableOutput struct{}
+
 // DeleteSecurityGroupOutput answers DeleteSecurityGroup: it says that it was done.
 type DeleteSecurityGroupOutput struct{}
+
+// DeleteSubnetOutput answers DeleteSubnet: it says that it was done.
+type DeleteSubnetOutput struct{}
 
 // DeleteTagsOutput answers DeleteTags: it says that it was done.
 type DeleteTagsOutput struct{}
@@ -2193,11 +2425,20 @@ type DeleteTagsOutput struct{}
 // DeleteVolumeOutput answers DeleteVolume: it says that it was done.
 type DeleteVolumeOutput struct{}
 
+// DeleteVpcOutput answers DeleteVpc: it says that it was done.
+type DeleteVpcOutput struct{}
+
 // DeregisterImageOutput answers DeregisterImage: it says that it was done.
 type DeregisterImageOutput struct{}
 
+// DetachInternetGatewayOutput answers DetachInternetGateway: it says that it was done.
+type DetachInternetGatewayOutput struct{}
+
 // DisassociateAddressOutput answers DisassociateAddress: it says that it was done.
 type DisassociateAddressOutput struct{}
+
+// DisassociateRouteTableOutput answers DisassociateRouteTable: it says that it was done.
+type DisassociateRouteTableOutput struct{}
 
 // ModifyImageAttributeOutput answers ModifyImageAttribute: it says that it was done.
 type ModifyImageAttributeOutput struct{}
@@ -2205,11 +2446,20 @@ type ModifyImageAttributeOutput struct{}
 // ModifyInstanceAttributeOutput answers ModifyInstanceAttribute: it says that it was done.
 type ModifyInstanceAttributeOutput struct{}
 
+// ModifySubnetAttributeOutput answers ModifySubnetAttribute: it says that it was done.
+type ModifySubnetAttributeOutput struct{}
+
+// ModifyVpcAttributeOutput answers ModifyVpcAttribute: it says that it was done.
+type ModifyVpcAttributeOutput struct{}
+
 // RebootInstancesOutput answers RebootInstances: it says that it was done.
 type RebootInstancesOutput struct{}
 
 // ReleaseAddressOutput answers ReleaseAddress: it says that it was done.
 type ReleaseAddressOutput struct{}
+
+// ReplaceRouteOutput answers ReplaceRoute: it says that it was done.
+type ReplaceRouteOutput struct{}
 
 // ResetImageAttributeOutput answers ResetImageAttribute: it says that it was done.
 type ResetImageAttributeOutput struct{}
