@@ -32,14 +32,10 @@ type Day struct {
 	Skerry string    // path of the skerry command
 	Out    io.Writer // commands and answers as a person sees them
 
-	Shown func(args []string) string // how a command is printed; nil: as it is
-
 	images    map[string]image // by name
 	group     string           // default group
 	volume    string
 	a, b, c   *instance // a and b share a zone, not a host; c is elsewhere
-	webGroup  string
-	drained   string
 	began     time.Time
 	FirstSSH  time.Duration // from the run-instances call to the first login
 	Attach    time.Duration // from the attach-volume call to the device in the guest
@@ -89,10 +85,9 @@ func (d *Day) Do(ctx context.Context, s Step) error {
 }
 
 // run runs a program in the region's sight.
-func (d *Day) run(ctx context.Context, in io.Reader, args ...string) (string, error) {
+func (d *Day) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, d.Skerry, append([]string{"--dir", d.Region.Dir(), "exec", "--"}, args...)...)
 	cmd.Env = append(os.Environ(), "AWS_PAGER=", "AWS_CLI_AUTO_PROMPT=off", "AWS_MAX_ATTEMPTS=10")
-	cmd.Stdin = in
 	cmd.WaitDelay = time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -122,7 +117,7 @@ func (f *failure) Unwrap() error { return f.err }
 // aws runs a command of EC2's and reads its JSON into v.
 func (d *Day) aws(ctx context.Context, v any, args ...string) error {
 	full := append([]string{"aws", "ec2"}, args...)
-	out, err := d.run(ctx, nil, append(full, "--output", "json", "--endpoint-url", d.endpoint())...)
+	out, err := d.run(ctx, append(full, "--output", "json", "--endpoint-url", d.endpoint())...)
 	if err != nil {
 		return err
 	}
@@ -195,11 +190,7 @@ const user = "ec2-user"
 
 // ssh runs a script in a guest, reached by a name or an address from outside.
 func (d *Day) ssh(ctx context.Context, host, script string) (string, error) {
-	return d.sshIn(ctx, nil, host, script)
-}
-
-func (d *Day) sshIn(ctx context.Context, in io.Reader, host, script string) (string, error) {
-	return d.run(ctx, in, "ssh", "-i", d.key(), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+	return d.run(ctx, "ssh", "-i", d.key(), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
 		"-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", user+"@"+host, script)
 }
 

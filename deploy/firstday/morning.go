@@ -219,7 +219,7 @@ func (d *Day) keyPair(ctx context.Context) error {
 		return fmt.Errorf("kept: %+v", kept)
 	}
 	d.say("%s  %s", kept.KeyPairs[0].KeyName, kept.KeyPairs[0].KeyFingerprint)
-	public, err := d.run(ctx, nil, "ssh-keygen", "-y", "-f", d.key())
+	public, err := d.run(ctx, "ssh-keygen", "-y", "-f", d.key())
 	if err != nil {
 		return err
 	}

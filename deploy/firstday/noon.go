@@ -37,7 +37,6 @@ func (d *Day) neighbours(ctx context.Context) (err error) {
 	if _, err := d.skerry(ctx, "drain", host); err != nil {
 		return err
 	}
-	d.drained = host
 	defer func() {
 		_, e := d.skerry(ctx, "drain", host, "--resume")
 		err = errors.Join(err, e)
@@ -150,7 +149,6 @@ func (d *Day) groups(ctx context.Context) error {
 	if err := d.aws(ctx, &made, "create-security-group", "--group-name", "tour-web", "--description", "web servers"); err != nil {
 		return err
 	}
-	d.webGroup = made.GroupID
 	type permission struct {
 		IPProtocol string `json:"IpProtocol"`
 		FromPort   *int
@@ -192,7 +190,7 @@ func (d *Day) groups(ctx context.Context) error {
 			IPProtocol string `json:"IpProtocol"`
 		}
 	}
-	if err := d.aws(ctx, &rules, "describe-security-group-rules", "--filters", "Name=group-id,Values="+d.webGroup); err != nil {
+	if err := d.aws(ctx, &rules, "describe-security-group-rules", "--filters", "Name=group-id,Values="+made.GroupID); err != nil {
 		return err
 	}
 	if len(rules.SecurityGroupRules) != 2 {

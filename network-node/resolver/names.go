@@ -8,19 +8,6 @@ import (
 	"strings"
 )
 
-// PrivateName is the name of a private address in a domain:
-// ip-172-31-0-4.isle-1.compute.internal.
-func PrivateName(a netip.Addr, domain string) string { return label("ip", a) + "." + domain }
-
-// PublicName is the name of a public address in a domain:
-// ec2-198-18-1-4.isle-1.compute.skerry.internal.
-func PublicName(a netip.Addr, domain string) string { return label("ec2", a) + "." + domain }
-
-func label(prefix string, a netip.Addr) string {
-	b := a.As4()
-	return fmt.Sprintf("%s-%d-%d-%d-%d", prefix, b[0], b[1], b[2], b[3])
-}
-
 // address reads the label of a name: ip-172-31-0-4 with the prefix ip. Only the
 // one spelling of an address is a name, so 04 and 256 are none.
 func address(s, prefix string) (netip.Addr, bool) {

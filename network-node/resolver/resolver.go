@@ -149,12 +149,12 @@ func (s *Inside) own(r *dns.Msg, name string, port events.PortSpec) *dns.Msg {
 		if !whole || !within(a) {
 			if whole && s.PublicDomain != "" {
 				if _, ok := s.Private(port.VPC, a); ok {
-					return pointer(r, PublicName(a, s.PublicDomain))
+					return pointer(r, events.PublicName(a, s.PublicDomain))
 				}
 			}
 			return nil
 		}
-		return pointer(r, PrivateName(a, port.Domain))
+		return pointer(r, events.PrivateName(a, port.Domain))
 	}
 	if l, ok := under(name, canonical(port.Domain)); ok {
 		if a, ok := address(l, "ip"); ok && within(a) {
@@ -202,7 +202,7 @@ func (s *Outside) answer(r *dns.Msg) *dns.Msg {
 	}
 	name, domain := canonical(r.Question[0].Name), canonical(s.Domain)
 	if a, whole, ok := reversed(name); ok && whole && s.Known(a) {
-		return authoritative(pointer(r, PublicName(a, domain)))
+		return authoritative(pointer(r, events.PublicName(a, domain)))
 	}
 	l, ok := under(name, domain)
 	if !ok {

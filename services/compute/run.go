@@ -146,11 +146,8 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 			Interfaces: []events.Interface{eni}, UserData: c.UserData, Shutdown: shutdown,
 			DisableTermination: c.DisableTermination, Metadata: metadata, ClientToken: s.ClientToken, At: s.Time,
 		})
-		if len(c.Tags) > 0 {
-			emit(events.ResourceTagged{Account: s.Account, Resource: string(id), Tags: c.Tags})
-		}
-		if len(c.InterfaceTags) > 0 {
-			emit(events.ResourceTagged{Account: s.Account, Resource: string(eni.ID), Tags: c.InterfaceTags})
+		for _, e := range append(tagging.New(s, string(id), c.Tags), tagging.New(s, string(eni.ID), c.InterfaceTags)...) {
+			emit(e)
 		}
 	}
 	return out, nil

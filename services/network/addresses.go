@@ -106,7 +106,7 @@ func AllocateAddress(v *state.View, s events.Stamp, c events.AllocateAddress) ([
 	}
 	id := events.AllocationID("eipalloc-" + s.Seed.Hex("eipalloc", 0))
 	out := []events.Event{events.AddressAllocated{Allocation: id, Address: addr, Account: s.Account, At: s.Time}}
-	return append(out, tagged(s, string(id), c.Tags)...), nil
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 func exactly(v *state.View, text string) (netip.Addr, error) {
@@ -187,7 +187,7 @@ func AssociateAddress(v *state.View, s events.Stamp, c events.AssociateAddress) 
 		if c.Stay {
 			return nil, events.Faultf("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", a.Allocation, a.Association)
 		}
-		out = append(out, moved(v, a, f)...)
+		out = append(out, leave(v, a)...)
 	}
 	if own, ok := v.PublicOf(f.Interface.ID); ok {
 		out = append(out, unbound(v, own))
@@ -196,11 +196,10 @@ func AssociateAddress(v *state.View, s events.Stamp, c events.AssociateAddress) 
 		Zone: f.Zone, VPC: f.Interface.VPC, Interface: f.Interface.ID, Instance: f.Instance, Private: f.Interface.PrivateIP}), nil
 }
 
-// moved unbinds an Elastic IP address from where it is. What it leaves gets an
-// address of its own again, as it had at its launch.
-func moved(v *state.View, a *state.Address, _ *state.Interface) []events.Event {
-	out := []events.Event{unbound(v, a)}
-	return append(out, again(v, a)...)
+// leave unbinds an Elastic IP address from an interface that goes on, which gets
+// an address of its own again, as it had at its launch.
+func leave(v *state.View, a *state.Address) []events.Event {
+	return append([]events.Event{unbound(v, a)}, again(v, a)...)
 }
 
 // again gives an interface that was launched with a public address a new one,
@@ -266,8 +265,7 @@ func DisassociateAddress(v *state.View, s events.Stamp, c events.DisassociateAdd
 			return nil, nil // EC2 answers so
 		}
 	}
-	out := []events.Event{unbound(v, a)}
-	return append(out, again(v, a)...), nil
+	return leave(v, a), nil
 }
 
 // ReportRemoved takes away the tombstone of what a node has let go.

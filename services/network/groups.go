@@ -57,14 +57,7 @@ func CreateGroup(v *state.View, s events.Stamp, c events.CreateGroup) ([]events.
 	id := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
 	out := []events.Event{events.GroupCreated{ID: id, Account: s.Account, VPC: vpc.ID, Name: c.Name, Description: c.Description,
 		Rules: []events.Rule{{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere}}}}
-	return append(out, tagged(s, string(id), c.Tags)...), nil
-}
-
-func tagged(s events.Stamp, id string, list []events.Tag) []events.Event {
-	if len(list) == 0 {
-		return nil
-	}
-	return []events.Event{events.ResourceTagged{Account: s.Account, Resource: id, Tags: list}}
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 // network finds an account's VPC, the default one when none is named.
@@ -165,7 +158,7 @@ func AuthorizeRules(v *state.View, s events.Stamp, c events.AuthorizeRules) ([]e
 	}
 	out := []events.Event{events.RulesAuthorized{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: made}}
 	for _, r := range made {
-		out = append(out, tagged(s, string(r.ID), c.Tags)...)
+		out = append(out, tagging.New(s, string(r.ID), c.Tags)...)
 	}
 	return out, nil
 }

@@ -20,7 +20,7 @@ func CreateInternetGateway(v *state.View, s events.Stamp, c events.CreateInterne
 	}
 	id := events.GatewayID("igw-" + s.Seed.Hex("igw", 0))
 	out := []events.Event{events.InternetGatewayCreated{ID: id, Account: s.Account}}
-	return append(out, tagged(s, string(id), c.Tags)...), nil
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 func gateway(v *state.View, a events.AccountID, id events.GatewayID) (*state.InternetGateway, error) {

@@ -11,15 +11,13 @@ import (
 
 // PrivateName is the internal name of a private address: ip-172-31-0-4.….
 func PrivateName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ip-%s.%s", dashed(a), events.PrivateDomain(region))
+	return events.PrivateName(a, events.PrivateDomain(region))
 }
 
 // PublicName is the external name of a public address: ec2-198-18-1-4.….
 func PublicName(region string, a netip.Addr) string {
-	return fmt.Sprintf("ec2-%s.%s", dashed(a), events.PublicDomain(region))
+	return events.PublicName(a, events.PublicDomain(region))
 }
-
-func dashed(a netip.Addr) string { return strings.ReplaceAll(a.String(), ".", "-") }
 
 // ZoneID names a zone for good, whatever it is called: the region's name made
 // short, and the zone's place among its zones (use1-az1 is us-east-1's first).

@@ -41,7 +41,7 @@ func CreateRouteTable(v *state.View, s events.Stamp, c events.CreateRouteTable) 
 	}
 	id := events.TableID("rtb-" + s.Seed.Hex("rtb", 0))
 	out := []events.Event{events.RouteTableCreated{ID: id, Account: s.Account, VPC: vpc.ID, Routes: []events.Route{{Destination: vpc.CIDR}}}}
-	return append(out, tagged(s, string(id), c.Tags)...), nil
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 func table(v *state.View, a events.AccountID, id events.TableID) (*state.RouteTable, error) {

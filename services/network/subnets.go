@@ -42,7 +42,7 @@ func CreateSubnet(v *state.View, s events.Stamp, c events.CreateSubnet) ([]event
 	}
 	id := events.SubnetID("subnet-" + s.Seed.Hex("subnet", 0))
 	out := []events.Event{events.SubnetCreated{ID: id, Account: s.Account, VPC: vpc.ID, Zone: zone, CIDR: cidr}}
-	return append(out, tagged(s, string(id), c.Tags)...), nil
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 // emptiest is the zone with the fewest subnets of a VPC, a healthy one before

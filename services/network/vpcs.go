@@ -75,7 +75,7 @@ func CreateVPC(v *state.View, s events.Stamp, c events.CreateVPC) ([]events.Even
 			Association: association(s), Routes: []events.Route{{Destination: cidr}}},
 		defaultGroup(s, s.Account, vpc),
 	}
-	return append(out, tagged(s, string(vpc), c.Tags)...), nil
+	return append(out, tagging.New(s, string(vpc), c.Tags)...), nil
 }
 
 // defaultGroup is the group whose members reach each other and everything

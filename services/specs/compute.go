@@ -11,11 +11,20 @@ import (
 
 // compute gathers the guests of a host.
 func (c *collector) compute() {
-	for i := range c.v.InstancesOn(c.host) {
-		if i.State == state.ShuttingDown || c.left(string(i.ID)) {
-			continue // its tombstone speaks
+	guest := func(i *state.Instance) {
+		if i.State != state.ShuttingDown { // then its tombstone speaks
+			c.instance(i)
 		}
-		c.instance(i)
+	}
+	if c.only == nil {
+		for i := range c.v.InstancesOn(c.host) {
+			guest(i)
+		}
+	}
+	for _, id := range c.only {
+		if i, ok := c.v.Instances.Get(id); ok && i.Live() && i.Host == c.host {
+			guest(i)
+		}
 	}
 	before := len(c.specs)
 	c.tombstones(events.SpecInstance)

@@ -24,6 +24,11 @@ type Secrets interface {
 
 // Set is the complete set of one node, or with only the part about some objects.
 func Set(v *state.View, host events.HostID, kind string, only []string, secrets Secrets) (events.SpecSet, error) {
+	if only != nil {
+		only = slices.Clone(only) // stays empty where it is: nothing is asked for, not all
+		slices.Sort(only)
+		only = slices.Compact(only)
+	}
 	c := &collector{v: v, host: host, only: only, secrets: secrets, specs: []events.Spec{}}
 	switch kind {
 	case "compute":

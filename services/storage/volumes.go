@@ -55,10 +55,7 @@ func CreateVolume(v *state.View, s events.Stamp, c events.CreateVolume) ([]event
 	id := events.VolumeID("vol-" + s.Seed.Hex("vol", 0))
 	out := []events.Event{events.VolumeRequested{ID: id, Account: s.Account, Zone: c.Zone, SizeGiB: c.SizeGiB, Type: name,
 		IOPS: iops, Throughput: throughput, ClientToken: s.ClientToken, At: s.Time}}
-	if len(c.Tags) > 0 {
-		out = append(out, events.ResourceTagged{Account: s.Account, Resource: string(id), Tags: c.Tags})
-	}
-	return out, nil
+	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
 func find(v *state.View, s events.Stamp, id events.VolumeID) (*state.Volume, error) {

@@ -76,6 +76,15 @@ func Remove(v *state.View, s events.Stamp, c events.UntagResources) ([]events.Ev
 	return out, nil
 }
 
+// New is the event that gives tags to a resource that is being made; no tags
+// make no event.
+func New(s events.Stamp, id string, list []events.Tag) []events.Event {
+	if len(list) == 0 {
+		return nil
+	}
+	return []events.Event{events.ResourceTagged{Account: s.Account, Resource: id, Tags: list}}
+}
+
 // Check refuses tags that EC2 refuses.
 func Check(tags []events.Tag) error {
 	if len(tags) > maxTags {
