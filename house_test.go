@@ -29,38 +29,43 @@ var doors = map[string][]string{
 	"internal/node":      {"events", "events/bus", "internal/reconcile"},
 	"internal/idle":      {"events", "internal/config", "internal/node"},
 	"internal/preamble":  {"events"}, // how a relay opens to a storage node
+	"internal/planted":   {},         // wrong turns that deploy/sim must find; services take them
 
 	// Deciding: pure, over state and nothing else.
-	"services/state":   {"events"},
-	"services/tagging": {"events", "services/state"},
-	"services/network": {"events", "services/state", "services/tagging"},
-	"services/storage": {"events", "services/state", "services/tagging"},
-	"services/region":  {"events", "services/state", "services/network", "services/storage"},                     // an account starts with its default VPC; a node's return is theirs too
-	"services/compute": {"events", "services/state", "services/network", "services/storage", "services/tagging"}, // addresses and volumes of an instance
-	"services/decide":  {"events", "services/state", "services/tagging", "services/network", "services/storage", "services/region", "services/compute"},
-	"services/specs":   {"events", "services/state", "services/network", "services/storage"}, // names of addresses, types of volumes
+	"services/state":      {"events", "internal/planted"},
+	"services/tagging":    {"events", "internal/planted", "services/state"},
+	"services/network":    {"events", "internal/planted", "services/state", "services/tagging"},
+	"services/storage":    {"events", "services/state", "services/tagging"},
+	"services/region":     {"events", "services/state", "services/iam", "services/network", "services/storage"},                         // an account starts with its default VPC; a node's return is theirs too; identities may be another region's
+	"services/compute":    {"events", "internal/planted", "services/state", "services/network", "services/storage", "services/tagging"}, // addresses and volumes of an instance
+	"services/iam":        {"events", "services/state", "services/iam/policy"},
+	"services/iam/policy": {},
+	"services/decide":     {"events", "internal/planted", "services/iam", "services/state", "services/tagging", "services/network", "services/storage", "services/region", "services/compute"},
+	"services/specs":      {"events", "services/state", "services/network", "services/storage"}, // names of addresses, types of volumes
 
 	// Agreeing and keeping.
-	"services/raftlog": {},
+	"services/raftlog": {"internal/planted"},
 	"services/peers":   {},
 	"services/seal":    {},
 	"services/images":  {"events"},
 	"services/history": {"events"},
-	"services/voter":   {"events", "services/decide", "services/history", "services/raftlog", "services/state"},
+	"services/voter":   {"events", "internal/planted", "services/decide", "services/history", "services/raftlog", "services/state"},
 
 	// Speaking.
-	"services/busd":   {"events/bus", "internal/config"}, // who may join is in the file
-	"services/outbox": {"events", "events/bus", "services/specs", "services/voter"},
-	"services/door":   {"events", "events/bus", "services/outbox", "services/seal", "services/specs", "services/state", "services/voter"},
-	"services/watch":  {"events", "events/bus", "services/door", "services/voter"}, // door names the region's own actor
-	"services/server": {"events", "events/bus", "services/door", "services/outbox", "services/seal", "services/voter", "services/watch"},
+	"services/busd":    {"events/bus", "internal/config"}, // who may join is in the file
+	"services/outbox":  {"events", "events/bus", "internal/planted", "services/specs", "services/voter"},
+	"services/door":    {"events", "events/bus", "internal/planted", "services/outbox", "services/seal", "services/specs", "services/state", "services/voter"},
+	"services/watch":   {"events", "events/bus", "services/door", "services/voter"}, // door names the region's own actor
+	"services/regions": {"events", "events/bus", "services/seal", "services/state"}, // regions that share accounts; door and voter are given
+	"services/server":  {"events", "events/bus", "services/door", "services/outbox", "services/regions", "services/seal", "services/voter", "services/watch"},
 
 	// EC2's shapes live here and nowhere further in. The API reads state and
 	// asks a door that it is given; it does not decide. region names the
 	// account of the public images, compute the catalogue of types, network
 	// how many addresses are free.
 	"services/api": {"events", "events/bus", "services/api/...", "services/state", "services/seal",
-		"services/compute", "services/network", "services/region", "services/storage", "services/tagging"},
+		"services/iam/policy", "services/compute", "services/network", "services/region", "services/storage", "services/tagging"},
+	"services/api/trail": {"events", "services/api/...", "services/history", "services/seal", "services/state"}, // CloudTrail is the history, shown
 
 	"services":     {"events", "internal/config", "services/..."}, // main.go: wiring
 	"scheduler":    {"events", "events/bus", "internal/...", "scheduler/..."},
@@ -74,10 +79,10 @@ var doors = map[string][]string{
 
 // testDoors open for tests only.
 var testDoors = map[string][]string{
-	"services/api":    {"services/decide", "services/door"}, // tests of the API decide for real, on a view of their own
-	"services/voter":  {"services/peers"},                   // three voters on loopback
-	"services/server": {"services/busd", "services/peers"},  // three zones with real bus servers
-	"services/watch":  {"services/state"},                   // states of instances
+	"services/api":    {"services/decide", "services/door", "services/history", "services/regions"}, // tests of the API decide for real, on a view and a history of their own; two regions ask each other
+	"services/voter":  {"services/peers"},                                                           // three voters on loopback
+	"services/server": {"services/busd", "services/peers"},                                          // three zones with real bus servers
+	"services/watch":  {"services/state"},                                                           // states of instances
 }
 
 func TestRooms(t *testing.T) {

@@ -5,6 +5,7 @@
 #
 #   deploy/deps.sh build            a C compiler for the binding to libvirt
 #   deploy/deps.sh build image run  also what builds the image and runs guests
+#   deploy/deps.sh test             what tests look at packets and blocks with
 #   deploy/deps.sh bench            the yardstick of the iSCSI benchmark
 set -eu
 
@@ -43,6 +44,11 @@ for what in "$@"; do
 		need awscli command_is aws
 		need openssh-client command_is ssh
 		need iproute2 command_is ip
+		;;
+	test)
+		need nftables command_is nft
+		need libiscsi-bin command_is iscsi-test-cu
+		need procps command_is sysctl
 		;;
 	bench)
 		need tgt command_is tgtd

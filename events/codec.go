@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -16,14 +17,14 @@ import (
 // form (RFC 8949 section 4.2.1), so equal values are equal bytes on every
 // voter. On the bus they are JSON. Both use the json field names.
 var (
-	enc = func() cbor.EncMode {
+	enc = func() cbor.UserBufferEncMode {
 		o := cbor.CoreDetEncOptions()
 		o.Time = cbor.TimeRFC3339Nano
 		// Addresses are text here as well: their binary form can hold what has no
 		// text, and could not be told on the bus.
 		o.BinaryMarshaler = cbor.BinaryMarshalerNone
 		o.TextMarshaler = cbor.TextMarshalerTextString
-		m, err := o.EncMode()
+		m, err := o.UserBufferEncMode()
 		if err != nil {
 			panic(err)
 		}
@@ -53,6 +54,15 @@ func Encode(v any) []byte {
 		panic(fmt.Sprintf("events: %T cannot be encoded: %v", v, err)) // our own types always can
 	}
 	return b
+}
+
+// AppendEncoded appends the compact form of a value.
+func AppendEncoded(to []byte, v any) []byte {
+	b := bytes.NewBuffer(to)
+	if err := enc.MarshalToBuffer(v, b); err != nil {
+		panic(fmt.Sprintf("events: %T cannot be encoded: %v", v, err))
+	}
+	return b.Bytes()
 }
 
 // Decode reads the compact form.
@@ -109,6 +119,9 @@ func strictJSON(b []byte, v any) error {
 // told says whether every time in a value has a year that JSON can tell. CBOR
 // knows times as numbers too, and those reach further.
 func told(v reflect.Value) bool {
+	if !timed(v.Type()) {
+		return true
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		if t, ok := v.Interface().(time.Time); ok {
@@ -120,12 +133,9 @@ func told(v reflect.Value) bool {
 			}
 		}
 	case reflect.Slice:
-		switch v.Type().Elem().Kind() {
-		case reflect.Struct, reflect.Pointer:
-			for i := range v.Len() {
-				if !told(v.Index(i)) {
-					return false
-				}
+		for i := range v.Len() {
+			if !told(v.Index(i)) {
+				return false
 			}
 		}
 	case reflect.Pointer:
@@ -133,5 +143,26 @@ func told(v reflect.Value) bool {
 	}
 	return true
 }
+
+// timed says whether a value of a type can hold a time.
+func timed(t reflect.Type) bool {
+	if known, ok := timedTypes.Load(t); ok {
+		return known.(bool)
+	}
+	holds := false
+	switch t.Kind() {
+	case reflect.Struct:
+		holds = t == reflect.TypeFor[time.Time]()
+		for i := range t.NumField() {
+			holds = holds || t.Field(i).IsExported() && timed(t.Field(i).Type)
+		}
+	case reflect.Slice, reflect.Pointer:
+		holds = timed(t.Elem())
+	}
+	timedTypes.Store(t, holds)
+	return holds
+}
+
+var timedTypes sync.Map // of reflect.Type
 
 var errTime = errors.New("a time is before the year 0 or after 9999")

@@ -176,6 +176,11 @@ func sampleRecord() Record {
 	return r
 }
 
+// sampleCall is what the door says of a call.
+func sampleCall() Call {
+	return Call{Action: "TerminateInstances", AccessKey: "AKIAEXAMPLE", Source: "127.0.0.1", Agent: "aws-cli/2", Parameters: `{"instanceId.1":"i-1"}`}
+}
+
 func sampleStamped() Stamped {
 	return Stamped{Stamp{ID: "c-1", Actor: "operator", Account: "111111111111", ClientToken: "t", Request: "req-1", Seed: Seed{1, 2, 3}, Version: 1,
 		Expires: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}, TerminateInstances{Instances: []InstanceID{"i-1"}}}
@@ -185,9 +190,14 @@ func sampleStamped() Stamped {
 func TestGoldenEnvelopes(t *testing.T) {
 	const path = "testdata/envelopes.golden"
 	r, s := sampleRecord(), sampleStamped()
+	called, calling := sampleRecord(), sampleStamped()
+	called.Call, calling.Stamp.Call = sampleCall(), sampleCall()
+	called.Hash = sha256.Sum256(called.Encode())
 	want := []golden{
 		{"Record", hex.EncodeToString(r.Encode()), string(r.JSON("isle-1"))},
 		{"Stamped", hex.EncodeToString(s.Encode()), string(jsonBody(s.Stamp))},
+		{"Record", hex.EncodeToString(called.Encode()), string(called.JSON("isle-1"))},
+		{"Stamped", hex.EncodeToString(calling.Encode()), string(jsonBody(calling.Stamp))},
 	}
 	if *update {
 		var b strings.Builder

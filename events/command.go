@@ -27,6 +27,16 @@ type Stamp struct {
 	Version     int       `json:"version"`          // of the command's schema, 1 unless raised with a feature level
 	Expires     time.Time `json:"expires,omitzero"` // region time after which it must not act
 	Time        time.Time `json:"time"`             // region time, strictly increasing along the log
+	Call        Call      `json:"call,omitzero"`    // the call of the API that it comes from
+}
+
+// Call is a call of the API as an audit tells it.
+type Call struct {
+	Action     string `json:"action"`               // RunInstances
+	AccessKey  string `json:"accessKey,omitempty"`  // id of the key that signed
+	Source     string `json:"source,omitempty"`     // address of the caller
+	Agent      string `json:"agent,omitempty"`      // program of the caller, as it says
+	Parameters string `json:"parameters,omitempty"` // a JSON object, without secrets; empty when they are too long
 }
 
 // Stamped is a command as the log holds it.

@@ -20,10 +20,16 @@ type Image struct {
 	Kernel         ImageID     `json:"kernel,omitempty"`
 	Ramdisk        ImageID     `json:"ramdisk,omitempty"`
 	RootDevice     string      `json:"rootDevice,omitempty"`     // /dev/sda1
-	RootDeviceType string      `json:"rootDeviceType,omitempty"` // instance-store
+	RootDeviceType string      `json:"rootDeviceType,omitempty"` // instance-store, or ebs with a mapping of the root device
 	File           ImageFile   `json:"file"`
 	Cmdline        string      `json:"cmdline,omitempty"`
 	At             time.Time   `json:"at,omitzero"`
+
+	Mappings []BlockDevice `json:"mappings,omitempty"` // what instances start with beside the files
+
+	Source       ImageID `json:"source,omitempty"`       // of a copy from another region
+	SourceRegion string  `json:"sourceRegion,omitempty"` // where that is
+	Absent       bool    `json:"absent,omitempty"`       // its files are not in this region yet
 }
 
 // RegisterImage makes an image from files that the region holds. The id is
@@ -35,6 +41,31 @@ type RegisterImage struct {
 // DeregisterImage takes an image out of the catalogue; what runs keeps running.
 type DeregisterImage struct {
 	Image ImageID `json:"image"`
+}
+
+// CreateImage makes an image of an instance whose root is a volume: of snapshots
+// of its volumes. The guest reboots for it, unless NoReboot.
+type CreateImage struct {
+	Instance     InstanceID    `json:"instance"`
+	Name         string        `json:"name"`
+	Description  string        `json:"description,omitempty"`
+	NoReboot     bool          `json:"noReboot,omitempty"`
+	Mappings     []BlockDevice `json:"mappings,omitempty"` // over the instance's own
+	Tags         []Tag         `json:"tags,omitempty"`
+	SnapshotTags []Tag         `json:"snapshotTags,omitempty"`
+}
+
+// CopyImage makes an image of one that the caller may launch, with snapshots of
+// its own.
+type CopyImage struct {
+	Image        ImageID `json:"image"`
+	Name         string  `json:"name"`
+	Description  string  `json:"description,omitempty"`
+	CopyTags     bool    `json:"copyTags,omitempty"`
+	Tags         []Tag   `json:"tags,omitempty"`
+	SnapshotTags []Tag   `json:"snapshotTags,omitempty"`
+
+	Far *FarImage `json:"far,omitempty"` // the image, when it is of another region
 }
 
 // ModifyImage changes who may launch an image, or its description.
@@ -121,6 +152,21 @@ type RunInstances struct {
 	Metadata           MetadataOptions `json:"metadata,omitzero"`
 	Tags               []Tag           `json:"tags,omitempty"`
 	InterfaceTags      []Tag           `json:"interfaceTags,omitempty"`
+
+	Interfaces []LaunchInterface `json:"interfaces,omitempty"` // none: one, as the fields above and Addresses say
+	Addresses  Wanted            `json:"addresses,omitzero"`
+	Hostname   string            `json:"hostname,omitempty"` // ip-name or resource-name; empty: as the subnet says
+
+	VolumeTags   []Tag         `json:"volumeTags,omitempty"`
+	Mappings     []BlockDevice `json:"mappings,omitempty"` // over those of the image, by device
+	DisableStop  bool          `json:"disableStop,omitempty"`
+	EBSOptimized *bool         `json:"ebsOptimized,omitempty"` // nil: as the type has it
+	Monitoring   bool          `json:"monitoring,omitempty"`
+	Group        string        `json:"group,omitempty"` // placement group, by name or id
+	Partition    int           `json:"partition,omitempty"`
+	Credits      string        `json:"credits,omitempty"`  // standard or unlimited
+	Template     TemplateID    `json:"template,omitempty"` // whose parameters these are in part
+	Version      uint64        `json:"version,omitempty"`  // of it
 }
 
 // StartInstances starts stopped instances.
@@ -154,6 +200,20 @@ type ModifyInstance struct {
 	SourceDestCheck    *bool            `json:"sourceDestCheck,omitempty"`
 	Groups             []GroupID        `json:"groups,omitempty"`
 	Metadata           *MetadataOptions `json:"metadata,omitempty"`
+
+	DisableStop  *bool         `json:"disableStop,omitempty"`
+	EBSOptimized *bool         `json:"ebsOptimized,omitempty"`
+	Monitoring   *bool         `json:"monitoring,omitempty"`
+	Credits      *string       `json:"credits,omitempty"`
+	Kernel       *ImageID      `json:"kernel,omitempty"`  // empty: the image's
+	Ramdisk      *ImageID      `json:"ramdisk,omitempty"` // the same
+	Devices      []BlockDevice `json:"devices,omitempty"` // what Keep says of the volume at Device
+}
+
+// ModifyInstances changes the same of several instances, all or none.
+type ModifyInstances struct {
+	Instances []InstanceID   `json:"instances"`
+	Change    ModifyInstance `json:"change"`
 }
 
 // Placement is one proposal of the scheduler. No host means that none fits.
@@ -176,6 +236,8 @@ type ReportInstance struct {
 	Generation uint64     `json:"generation"`
 	Phase      Phase      `json:"phase"`
 	Detail     string     `json:"detail,omitempty"`
+
+	Order uint64 `json:"order,omitempty"` // number of the order to destroy that PhaseAbsent answers; 0 from a node that does not tell
 }
 
 // InstanceRequested makes an instance pending, its capacity reserved in its zone.
@@ -207,6 +269,14 @@ type InstanceRequested struct {
 	Metadata           MetadataOptions `json:"metadata"`
 	ClientToken        string          `json:"clientToken,omitempty"`
 	At                 time.Time       `json:"at"`
+	Hostname           string          `json:"hostname,omitempty"` // resource-name, or after the address
+
+	DisableStop  bool        `json:"disableStop,omitempty"`
+	EBSOptimized bool        `json:"ebsOptimized,omitempty"`
+	Monitoring   bool        `json:"monitoring,omitempty"`
+	Credits      string      `json:"credits,omitempty"`
+	Group        PlacementID `json:"group,omitempty"`
+	Partition    int         `json:"partition,omitempty"`
 }
 
 // InstancePlaced gives an instance its host and says why.
@@ -285,12 +355,62 @@ type InstanceModified struct {
 	SourceDestCheck    *bool            `json:"sourceDestCheck,omitempty"`
 	Groups             []GroupID        `json:"groups,omitempty"`
 	Metadata           *MetadataOptions `json:"metadata,omitempty"`
+
+	DisableStop  *bool     `json:"disableStop,omitempty"`
+	EBSOptimized *bool     `json:"ebsOptimized,omitempty"`
+	Monitoring   *bool     `json:"monitoring,omitempty"`
+	Credits      *string   `json:"credits,omitempty"`
+	Shape        *Shape    `json:"shape,omitempty"` // with Need
+	Need         *Need     `json:"need,omitempty"`
+	Kernel       *BootFile `json:"kernel,omitempty"`
+	Ramdisk      *BootFile `json:"ramdisk,omitempty"`
+}
+
+// BootFile is an image that a guest boots from, and its file.
+type BootFile struct {
+	Image ImageID   `json:"image,omitempty"`
+	File  ImageFile `json:"file,omitzero"`
+}
+
+// InstanceStopRequested makes an instance stopping, and puts a tombstone for its
+// guest on its host: of a guest whose root is a volume nothing else is to be kept.
+type InstanceStopRequested struct {
+	Instance   InstanceID `json:"instance"`
+	Zone       Zone       `json:"zone"`
+	Host       HostID     `json:"host"`
+	From       string     `json:"from"` // state before
+	Reason     Reason     `json:"reason"`
+	Transition string     `json:"transition"`
+	At         time.Time  `json:"at"`
+}
+
+// InstanceStopped gives the capacity of an instance back: nothing of its guest is
+// left, and it has no host.
+type InstanceStopped struct {
+	Instance   InstanceID `json:"instance"`
+	Zone       Zone       `json:"zone"`
+	Host       HostID     `json:"host,omitempty"` // that it had
+	Reason     Reason     `json:"reason"`
+	Transition string     `json:"transition"`
+	At         time.Time  `json:"at"`
+}
+
+// InstanceStartRequested makes a stopped instance pending, its capacity reserved
+// in its zone.
+type InstanceStartRequested struct {
+	Instance   InstanceID `json:"instance"`
+	Zone       Zone       `json:"zone"`
+	Generation uint64     `json:"generation"`
+	From       string     `json:"from"` // state before
+	At         time.Time  `json:"at"`
 }
 
 // Service names the room that decides.
 func (RegisterImage) Service() string      { return "compute" }
 func (DeregisterImage) Service() string    { return "compute" }
 func (ModifyImage) Service() string        { return "compute" }
+func (CreateImage) Service() string        { return "compute" }
+func (CopyImage) Service() string          { return "compute" }
 func (ImportKeyPair) Service() string      { return "compute" }
 func (DeleteKeyPair) Service() string      { return "compute" }
 func (RunInstances) Service() string       { return "compute" }
@@ -299,6 +419,7 @@ func (StopInstances) Service() string      { return "compute" }
 func (RebootInstances) Service() string    { return "compute" }
 func (TerminateInstances) Service() string { return "compute" }
 func (ModifyInstance) Service() string     { return "compute" }
+func (ModifyInstances) Service() string    { return "compute" }
 func (PlaceInstances) Service() string     { return "compute" }
 func (ReportInstance) Service() string     { return "compute" }
 
@@ -333,16 +454,24 @@ func (e InstanceTerminated) About() About { return instanceAbout(e.Zone, e.Insta
 func (e GuestRemoved) About() About       { return instanceAbout(e.Zone, e.Instance, "guest-removed") }
 func (e GuestUnexpected) About() About    { return instanceAbout(e.Zone, e.Instance, "guest-unexpected") }
 func (e InstanceForgotten) About() About  { return instanceAbout(e.Zone, e.Instance, "forgotten") }
-func (e InstanceModified) About() About   { return instanceAbout(e.Zone, e.Instance, "modified") }
+func (e InstanceStopRequested) About() About {
+	return instanceAbout(e.Zone, e.Instance, "stop-requested")
+}
+func (e InstanceStopped) About() About { return instanceAbout(e.Zone, e.Instance, "stopped") }
+func (e InstanceStartRequested) About() About {
+	return instanceAbout(e.Zone, e.Instance, "start-requested")
+}
+func (e InstanceModified) About() About { return instanceAbout(e.Zone, e.Instance, "modified") }
 
 func init() {
-	for _, c := range []Command{RegisterImage{}, DeregisterImage{}, ModifyImage{}, ImportKeyPair{}, DeleteKeyPair{}, RunInstances{},
-		StartInstances{}, StopInstances{}, RebootInstances{}, TerminateInstances{}, ModifyInstance{}, PlaceInstances{}, ReportInstance{}} {
+	for _, c := range []Command{RegisterImage{}, DeregisterImage{}, ModifyImage{}, CreateImage{}, CopyImage{}, ImportKeyPair{}, DeleteKeyPair{}, RunInstances{},
+		StartInstances{}, StopInstances{}, RebootInstances{}, TerminateInstances{}, ModifyInstance{}, ModifyInstances{}, PlaceInstances{}, ReportInstance{}} {
 		commands.add(c)
 	}
 	for _, e := range []Event{ImageRegistered{}, ImageChanged{}, ImageDeregistered{}, KeyPairCreated{}, KeyPairDeleted{},
 		InstanceRequested{}, InstancePlaced{}, InstanceStarted{}, InstanceRebootRequested{}, InstanceTerminationRequested{},
-		InstanceTerminated{}, GuestRemoved{}, GuestUnexpected{}, InstanceForgotten{}, InstanceModified{}} {
+		InstanceTerminated{}, GuestRemoved{}, GuestUnexpected{}, InstanceForgotten{}, InstanceModified{},
+		InstanceStopRequested{}, InstanceStopped{}, InstanceStartRequested{}} {
 		kinds.add(e)
 	}
 }

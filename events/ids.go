@@ -20,11 +20,24 @@ type (
 	RuleID        string // sgr-
 	InterfaceID   string // eni-
 	VolumeID      string // vol-
-	AttachmentID  string // attach-, of a volume to an instance
+	AttachmentID  string // attach-, of a volume to an instance; eni-attach-, of an interface
 	AllocationID  string // eipalloc-
 	AssociationID string // eipassoc- or rtbassoc-
 	GatewayID     string // igw-
 	TableID       string // rtb-
+	NetworkACLID  string // acl-
+	NATGatewayID  string // nat-
+	EgressID      string // eigw-
+	PeeringID     string // pcx-
+	DHCPOptionsID string // dopt-
+	PrefixListID  string // pl-
+	FlowLogID     string // fl-
+	CustomerID    string // cgw-
+	VPNGatewayID  string // vgw-
+	VPNID         string // vpn-
+	SnapshotID    string // snap-
+	PlacementID   string // pg-
+	TemplateID    string // lt-
 	CommandID     string // chosen by the door, unique for 24 h
 	HostID        string // isle-1a-1
 	Zone          string // isle-1a
@@ -40,6 +53,18 @@ func (s Seed) Hex(prefix string, i int) string {
 	return "0" + hex.EncodeToString(b[:8])
 }
 
+// Base32 returns n characters of RFC 4648 base 32 for the ids of identities:
+// AKIA…, AIDA….
+func (s Seed) Base32(purpose string, n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	b := s.Bytes(purpose, 0)
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = alphabet[b[i]&31]
+	}
+	return string(out)
+}
+
 // Bytes returns 32 bytes that depend on the seed, a purpose and a counter only.
 func (s Seed) Bytes(purpose string, i int) [32]byte {
 	b := make([]byte, 0, 64)
@@ -47,4 +72,11 @@ func (s Seed) Bytes(purpose string, i int) [32]byte {
 	b = append(b, purpose...)
 	b = binary.BigEndian.AppendUint64(b, uint64(i))
 	return sha256.Sum256(b)
+}
+
+// Derived returns the 17-digit id body of something that comes with another
+// thing and has no event of its own.
+func Derived(prefix, of string) string {
+	b := sha256.Sum256([]byte(prefix + " of " + of))
+	return "0" + hex.EncodeToString(b[:8])
 }

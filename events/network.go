@@ -45,6 +45,7 @@ type InterfaceCreated struct {
 	Instance  InstanceID `json:"instance,omitempty"`
 	Interface Interface  `json:"interface"`
 	At        time.Time  `json:"at"`
+	Keep      bool       `json:"keep,omitempty"` // when the instance ends
 }
 
 // InterfaceDeleted gives them back.
@@ -64,13 +65,26 @@ type InternetGatewayCreated struct {
 	VPC     VPCID     `json:"vpc"`
 }
 
-// Route is one line of a route table. The target is a gateway or an interface;
-// the empty one is the VPC itself.
+// Route is one line of a route table. It has one target at most; without any it
+// leads to the VPC itself. Where it has a prefix list, that is its destination.
 type Route struct {
 	Destination netip.Prefix `json:"destination"`
 	Gateway     GatewayID    `json:"gateway,omitempty"`
 	Interface   InterfaceID  `json:"interface,omitempty"`
+	NAT         NATGatewayID `json:"nat,omitempty"`
+	Egress      EgressID     `json:"egress,omitempty"`
+	Peering     PeeringID    `json:"peering,omitempty"`
+	VPN         VPNGatewayID `json:"vpn,omitempty"`
+	PrefixList  PrefixListID `json:"prefixList,omitempty"`
 }
+
+// SameDestination says that two routes of a table would be one.
+func (r Route) SameDestination(o Route) bool {
+	return r.Destination == o.Destination && r.PrefixList == o.PrefixList
+}
+
+// Local says that a route leads to the VPC itself.
+func (r Route) Local() bool { return r == Route{Destination: r.Destination} }
 
 // RouteTableCreated is a table with its first routes. The main table serves the
 // subnets that name no other.
@@ -116,6 +130,21 @@ type RevokeRules struct {
 	IDs    []RuleID `json:"ids,omitempty"`
 }
 
+// ModifyRules makes rules of a group what is given. Their direction stays.
+type ModifyRules struct {
+	Group GroupID `json:"group"`
+	Rules []Rule  `json:"rules"` // by id
+}
+
+// DescribeRules gives rules of a group other descriptions: those that are as
+// given, or have the ids.
+type DescribeRules struct {
+	Group  GroupID `json:"group,omitempty"`
+	Name   string  `json:"name,omitempty"`
+	Egress bool    `json:"egress,omitempty"`
+	Rules  []Rule  `json:"rules"`
+}
+
 // GroupDeleted ends a security group.
 type GroupDeleted struct {
 	ID      GroupID   `json:"id"`
@@ -139,9 +168,18 @@ type RulesRevoked struct {
 	Rules   []RuleID  `json:"rules"`
 }
 
+// RulesModified replaces rules of a group, by id.
+type RulesModified struct {
+	Group   GroupID   `json:"group"`
+	Account AccountID `json:"account"`
+	VPC     VPCID     `json:"vpc"`
+	Rules   []Rule    `json:"rules"`
+}
+
 // AllocateAddress gives the account an Elastic IP address, this one when it is free.
 type AllocateAddress struct {
 	Address string `json:"address,omitempty"`
+	Pool    PoolID `json:"pool,omitempty"` // of the account, unset for the region's own
 	Tags    []Tag  `json:"tags,omitempty"`
 }
 
@@ -195,6 +233,7 @@ type AddressAllocated struct {
 	Address    netip.Addr   `json:"address"`
 	Account    AccountID    `json:"account"`
 	At         time.Time    `json:"at"`
+	Pool       PoolID       `json:"pool,omitempty"`
 }
 
 // AddressReleased ends it. It rests until every gateway has let go.
@@ -240,6 +279,8 @@ type ReportRemoved struct {
 	Host HostID   `json:"host"`
 	Kind SpecKind `json:"kind"`
 	ID   string   `json:"id"`
+
+	Order uint64 `json:"order,omitempty"` // number of the order to remove that it answers; 0 from a node that does not tell
 }
 
 // SpecRemoved takes the tombstone away.
@@ -255,6 +296,8 @@ func (CreateGroup) Service() string         { return "network" }
 func (DeleteGroup) Service() string         { return "network" }
 func (AuthorizeRules) Service() string      { return "network" }
 func (RevokeRules) Service() string         { return "network" }
+func (ModifyRules) Service() string         { return "network" }
+func (DescribeRules) Service() string       { return "network" }
 func (AllocateAddress) Service() string     { return "network" }
 func (ReleaseAddress) Service() string      { return "network" }
 func (AssociateAddress) Service() string    { return "network" }
@@ -290,6 +333,9 @@ func (e RulesAuthorized) About() About {
 func (e RulesRevoked) About() About {
 	return About{"", "network", "security-group", string(e.Group), "rules-revoked"}
 }
+func (e RulesModified) About() About {
+	return About{"", "network", "security-group", string(e.Group), "rules-modified"}
+}
 func (e PublicAddressAssigned) About() About { return addressAbout(e.Zone, e.Address, "assigned") }
 func (e PublicAddressReturned) About() About { return addressAbout(e.Zone, e.Address, "returned") }
 func (e AddressAllocated) About() About      { return addressAbout("", e.Address, "allocated") }
@@ -312,12 +358,12 @@ func addressAbout(z Zone, a netip.Addr, verb string) About {
 func word(s string) string { return strings.NewReplacer(".", "-", ":", "-").Replace(s) }
 
 func init() {
-	for _, c := range []Command{CreateGroup{}, DeleteGroup{}, AuthorizeRules{}, RevokeRules{}, AllocateAddress{}, ReleaseAddress{},
+	for _, c := range []Command{CreateGroup{}, DeleteGroup{}, AuthorizeRules{}, RevokeRules{}, ModifyRules{}, DescribeRules{}, AllocateAddress{}, ReleaseAddress{},
 		AssociateAddress{}, DisassociateAddress{}, ReportRemoved{}} {
 		commands.add(c)
 	}
 	for _, e := range []Event{VPCCreated{}, SubnetCreated{}, GroupCreated{}, InterfaceCreated{}, InterfaceDeleted{}, InternetGatewayCreated{},
-		RouteTableCreated{}, GroupDeleted{}, RulesAuthorized{}, RulesRevoked{}, PublicAddressAssigned{}, PublicAddressReturned{},
+		RouteTableCreated{}, GroupDeleted{}, RulesAuthorized{}, RulesRevoked{}, RulesModified{}, PublicAddressAssigned{}, PublicAddressReturned{},
 		AddressAllocated{}, AddressReleased{}, AddressAssociated{}, AddressDisassociated{}, GatewayElected{}, SpecRemoved{}} {
 		kinds.add(e)
 	}

@@ -1,6 +1,9 @@
 package events
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Questions that voters answer, and their answers.
 
@@ -34,6 +37,10 @@ type Status struct {
 	Volumes   map[string]int `json:"volumes,omitempty"` // by state
 	Addresses int            `json:"addresses"`         // public ones that somebody has
 	Owed      int            `json:"owed"`              // orders to destroy that nodes have not acknowledged
+
+	Root   string       `json:"root,omitempty"`    // region whose accounts this one has
+	RootN  uint64       `json:"rootN,omitempty"`   // its event up to which they are imported
+	Beside []RegionInfo `json:"regions,omitempty"` // that share the accounts
 }
 
 // ZoneStatus is one zone.
@@ -55,6 +62,29 @@ type NodeStatus struct {
 	Used     Need      `json:"used,omitzero"`
 	Guests   int       `json:"guests,omitempty"`
 	Since    time.Time `json:"since"`
+}
+
+// StoryQuery asks for the events that name a resource, from number First on.
+type StoryQuery struct {
+	Resource string `json:"resource"` // id: i-…, vol-…
+	First    uint64 `json:"first,omitempty"`
+	Limit    int    `json:"limit,omitempty"`
+}
+
+// MomentQuery asks what the region knew of a resource after event N, or at a
+// time.
+type MomentQuery struct {
+	Resource string    `json:"resource"`
+	N        uint64    `json:"n,omitempty"`
+	Time     time.Time `json:"time,omitzero"`
+}
+
+// Moment is a resource as it was. Rows are by kind: Instance, Tags.
+type Moment struct {
+	Resource string                     `json:"resource"`
+	N        uint64                     `json:"n"`    // the last event by then
+	Time     time.Time                  `json:"time"` // its stamp
+	Rows     map[string]json.RawMessage `json:"rows"`
 }
 
 // InstanceQuery names an instance.
@@ -139,6 +169,7 @@ type WaitingVolume struct {
 	Volume  VolumeID `json:"volume"`
 	Zone    Zone     `json:"zone"`
 	SizeGiB int      `json:"sizeGiB"`
+	Near    HostID   `json:"near,omitempty"` // that holds the snapshot it starts with
 }
 
 // HostFree is a host; Closed says why it takes nothing.
@@ -148,6 +179,15 @@ type HostFree struct {
 	Free     Need     `json:"free"`
 	Capacity Capacity `json:"capacity"`
 	Closed   string   `json:"closed,omitempty"`
+
+	Members []GroupMember `json:"members,omitempty"` // what it has of placement groups
+}
+
+// GroupMember is an instance of a placement group.
+type GroupMember struct {
+	Group     PlacementID `json:"group"`
+	Strategy  string      `json:"strategy"`            // cluster, spread or partition
+	Partition int         `json:"partition,omitempty"` // of a partition group, from 1
 }
 
 // Waiting is an instance without a host.
@@ -155,6 +195,8 @@ type Waiting struct {
 	Instance InstanceID `json:"instance"`
 	Zone     Zone       `json:"zone"`
 	Need     Need       `json:"need"`
+
+	Member *GroupMember `json:"member,omitempty"` // of a placement group
 }
 
 // ReadIndex is an event number that contains every acknowledged write.

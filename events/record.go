@@ -61,6 +61,7 @@ type Record struct {
 	Request string
 	Actor   string
 	Account AccountID
+	Call    Call // of the first event of a call
 	Event   Event
 
 	Hash Hash // of the encoded record without itself
@@ -77,13 +78,14 @@ type wireRecord struct {
 	Account AccountID `json:"o,omitempty"`
 	Name    string    `json:"e"`
 	Body    []byte    `json:"b"`
+	Call    Call      `json:"k,omitzero"`
 }
 
 var kinds = registry{"event", map[string]reflect.Type{}}
 
 // Encode is the history's form of a record. Its SHA-256 is the record's Hash.
 func (r Record) Encode() []byte {
-	return Encode(wireRecord{r.N, r.Prev[:], r.Time, r.Cause, r.Request, r.Actor, r.Account, Name(r.Event), Encode(r.Event)})
+	return Encode(wireRecord{r.N, r.Prev[:], r.Time, r.Cause, r.Request, r.Actor, r.Account, Name(r.Event), Encode(r.Event), r.Call})
 }
 
 // DecodeRecord reads the history's form.
@@ -99,7 +101,7 @@ func DecodeRecord(b []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	r := Record{N: w.N, Time: w.Time, Cause: w.Cause, Request: w.Request, Actor: w.Actor, Account: w.Account, Event: e.(Event), Hash: sha256.Sum256(b)}
+	r := Record{N: w.N, Time: w.Time, Cause: w.Cause, Request: w.Request, Actor: w.Actor, Account: w.Account, Call: w.Call, Event: e.(Event), Hash: sha256.Sum256(b)}
 	if copy(r.Prev[:], w.Prev) != len(r.Prev) || len(w.Prev) != len(r.Prev) {
 		return Record{}, fmt.Errorf("events: record %d: prev has %d bytes, not 32", w.N, len(w.Prev))
 	}
@@ -124,6 +126,11 @@ type Envelope struct {
 	Schema          string          `json:"schema"` // v1
 	Prev            Hash            `json:"prev"`
 	Hash            Hash            `json:"hash"`
+	Action          string          `json:"action,omitempty"` // of the call that the event is the first of, as the four below
+	AccessKey       string          `json:"accesskey,omitempty"`
+	SourceIP        string          `json:"sourceip,omitempty"`
+	Agent           string          `json:"agent,omitempty"`
+	Parameters      string          `json:"parameters,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
 
@@ -134,7 +141,8 @@ func (r Record) JSON(region string) []byte {
 		SpecVersion: "1.0", ID: region + "." + strconv.FormatUint(r.N, 10), Source: "/skerry/" + region,
 		Type: Name(r.Event), Subject: a.Kind + "/" + a.ID, Time: r.Time, DataContentType: "application/json",
 		Sequence: strconv.FormatUint(r.N, 10), CausationID: r.Cause, CorrelationID: r.Request, Actor: r.Actor,
-		Account: r.Account, Schema: "v1", Prev: r.Prev, Hash: r.Hash, Data: jsonBody(r.Event),
+		Account: r.Account, Schema: "v1", Prev: r.Prev, Hash: r.Hash,
+		Action: r.Call.Action, AccessKey: r.Call.AccessKey, SourceIP: r.Call.Source, Agent: r.Call.Agent, Parameters: r.Call.Parameters, Data: jsonBody(r.Event),
 	})
 }
 
@@ -166,7 +174,8 @@ func DecodeEnvelope(b []byte) (Record, error) {
 		return Record{}, err
 	}
 	return Record{N: n, Prev: v.Prev, Time: v.Time, Cause: v.CausationID, Request: v.CorrelationID,
-		Actor: v.Actor, Account: v.Account, Event: e.(Event), Hash: v.Hash}, nil
+		Actor: v.Actor, Account: v.Account, Event: e.(Event), Hash: v.Hash,
+		Call: Call{v.Action, v.AccessKey, v.SourceIP, v.Agent, v.Parameters}}, nil
 }
 
 // Line prints an event for people: its name, then its fields as compact JSON.

@@ -17,6 +17,8 @@ type FormRegion struct {
 	Images []Image `json:"images,omitempty"` // public images offered from the start, owned by the account amazon
 	// Public are the blocks that public addresses are given from.
 	Public []netip.Prefix `json:"public,omitempty"`
+	// Root is the region whose accounts this one trusts; empty: it has its own.
+	Root string `json:"root,omitempty"`
 }
 
 // RegionFormed opens the history.
@@ -26,12 +28,23 @@ type RegionFormed struct {
 	Zones  []Zone         `json:"zones"`
 	Level  int            `json:"level"`
 	Public []netip.Prefix `json:"public,omitempty"`
+	Root   string         `json:"root,omitempty"`
 }
 
 // RaiseFeatureLevel allows behaviour that every voter of the region supports.
 type RaiseFeatureLevel struct {
 	Level int `json:"level"`
 }
+
+// LevelCalls is the feature level from which a record tells the call of the API
+// that it comes from, and a launch the limits of its type.
+const LevelCalls = 2
+
+// LevelEnds is the feature level from which an instance that stops frees the
+// interfaces that its host had to let go of, from which a NAT gateway that failed
+// can be deleted, and from which a volume does not grow into room that others
+// wait for.
+const LevelEnds = 3
 
 // FeatureLevelRaised gates: a decision may use behaviour of a level only after it.
 type FeatureLevelRaised struct {

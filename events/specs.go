@@ -23,6 +23,8 @@ const (
 	SpecFabric   SpecKind = "fabric"   // network, gateway: who may send on the fabric
 	SpecPublic   SpecKind = "public"   // gateway: a public address
 	SpecVolume   SpecKind = "volume"   // storage: a volume
+	SpecSnapshot SpecKind = "snapshot" // storage: a snapshot
+	SpecNAT      SpecKind = "nat"      // gateway: a NAT gateway of a zone that it serves
 )
 
 // Spec is what a node must make true of one object. N orders the versions of
@@ -49,6 +51,8 @@ type Manifest struct {
 type SpecSet struct {
 	Manifest Manifest `json:"manifest"`
 	Specs    []Spec   `json:"specs"` // ordered by kind, id
+
+	Boot string `json:"boot,omitempty"` // start of the node that the region knows; another one has to join again
 }
 
 // Digest is the hex SHA-256 of a set in its order: kind, id, N and body of
@@ -89,8 +93,9 @@ type InstanceSpec struct {
 	RootDevice string    `json:"rootDevice"` // name in the API: /dev/sda1
 
 	Interfaces []Interface `json:"interfaces"`
-	Volumes    []DiskSpec  `json:"volumes,omitempty"`   // by volume
-	PublicKey  string      `json:"publicKey,omitempty"` // one OpenSSH line
+	Volumes    []DiskSpec  `json:"volumes,omitempty"`    // by volume
+	RootVolume VolumeID    `json:"rootVolume,omitempty"` // the one of Volumes that the guest boots from; none: Root
+	PublicKey  string      `json:"publicKey,omitempty"`  // one OpenSSH line
 	UserData   []byte      `json:"userData,omitempty"`
 
 	Known Phase `json:"known"` // what the region last learned from the node: reports repeat until it agrees
@@ -131,6 +136,23 @@ type PortSpec struct {
 	RouterMAC   string       `json:"routerMac"`
 	Resolver    netip.Addr   `json:"resolver"` // second address of the VPC
 	Domain      string       `json:"domain"`   // isle-1.compute.internal
+
+	IPv6  []netip.Addr `json:"ipv6,omitempty"` // addresses of the interface
+	CIDR6 netip.Prefix `json:"cidr6,omitzero"` // of the subnet; its router is RouterLocal
+	DNS64 bool         `json:"dns64,omitempty"`
+
+	DHCP DHCPPart `json:"dhcp,omitzero"`
+}
+
+// DHCPPart is what DHCP tells a guest beside its address; nothing is told of
+// what is absent.
+type DHCPPart struct {
+	Domain         string       `json:"domain,omitempty"`      // that completes its names
+	NameServers    []netip.Addr `json:"nameServers,omitempty"` // of either family, as are the others
+	TimeServers    []netip.Addr `json:"timeServers,omitempty"`
+	NetBIOSServers []netip.Addr `json:"netbiosServers,omitempty"`
+	NetBIOSNode    int          `json:"netbiosNode,omitempty"`   // RFC 2132 section 8.7
+	PreferredIPv6  int          `json:"preferredIpv6,omitempty"` // seconds that an IPv6 address is preferred for
 }
 
 // NetworkSpec is a VPC in which a host has ports.
@@ -140,9 +162,20 @@ type NetworkSpec struct {
 	VNI      uint32         `json:"vni"`
 	Blocks   []netip.Prefix `json:"blocks"`
 	Subnets  []SubnetPart   `json:"subnets"`
+	ACLs     []ACLPart      `json:"acls,omitempty"`
 	Tables   []TablePart    `json:"tables"`
 	Gateway  netip.Addr     `json:"gateway,omitzero"` // gateway node to send to: the one of this host's zone while it is up
 	Gateways []netip.Addr   `json:"gateways"`         // gateway nodes to accept from
+
+	Peers  []PeerPart `json:"peers,omitempty"`
+	Inward bool       `json:"inward,omitempty"` // an internet gateway is attached: IPv6 comes in by it
+}
+
+// PeerPart is a VPC whose interfaces can be reached from this one, and may send
+// to it. Packets between them keep the identifier of the sender's network.
+type PeerPart struct {
+	VPC VPCID  `json:"vpc"`
+	VNI uint32 `json:"vni"`
 }
 
 // GatewayMAC is the source MAC of what comes from an internet gateway into a VPC,
@@ -156,6 +189,13 @@ func RouterMAC(subnet uint32) string {
 	return fmt.Sprintf("02:fe:%02x:%02x:%02x:%02x", byte(subnet>>24), byte(subnet>>16), byte(subnet>>8), byte(subnet))
 }
 
+// RouterLocal is the router's link-local address in a subnet: fe80:: and its MAC
+// (RFC 4291, appendix A).
+func RouterLocal(subnet uint32) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 9: 0xfe, 11: 0xff, 12: 0xfe,
+		10: byte(subnet >> 24), 13: byte(subnet >> 16), 14: byte(subnet >> 8), 15: byte(subnet)})
+}
+
 // TapName is the tap of an interface: "t" and the last 14 digits of its id.
 func TapName(id InterfaceID) string { return "t" + string(id[max(0, len(id)-14):]) }
 
@@ -165,6 +205,17 @@ type SubnetPart struct {
 	Number uint32       `json:"number"`
 	CIDR   netip.Prefix `json:"cidr"`
 	Table  uint32       `json:"table"` // number of its route table
+	CIDR6  netip.Prefix `json:"cidr6,omitzero"`
+	ACL    NetworkACLID `json:"acl,omitempty"`
+}
+
+// ACLPart is a network ACL: what comes into a subnet and what leaves it asks the
+// rules of its direction in their order, and the first that matches decides.
+// What none matches is dropped. Nothing is remembered of an answer's question,
+// and what stays within a subnet asks nobody.
+type ACLPart struct {
+	ACL     NetworkACLID `json:"acl"`
+	Entries []ACLEntry   `json:"entries"`
 }
 
 // TablePart is a route table.
@@ -181,6 +232,8 @@ const (
 	RouteLocal     RouteKind = "local"     // to the interface that has the address
 	RouteGateway   RouteKind = "gateway"   // to the internet gateway
 	RouteInterface RouteKind = "interface" // to the interface with MAC
+	RouteEgress    RouteKind = "egress"    // to the internet gateway, which lets in answers alone
+	RoutePeer      RouteKind = "peer"      // to the interface of the peer VPC that has the address
 	RouteBlackhole RouteKind = "blackhole" // dropped
 )
 
@@ -189,6 +242,7 @@ type RoutePart struct {
 	Destination netip.Prefix `json:"destination"`
 	Kind        RouteKind    `json:"kind"`
 	MAC         string       `json:"mac,omitempty"`
+	VNI         uint32       `json:"vni,omitempty"` // of the peer
 }
 
 // MappingSpec is the mapping service's word about one interface of a VPC:
@@ -204,6 +258,15 @@ type MappingSpec struct {
 	Groups      []uint32     `json:"groups"` // numbers of its security groups
 	SourceCheck bool         `json:"sourceCheck"`
 	Public      netip.Addr   `json:"public,omitzero"` // what its public name means inside of the VPC is Addresses[0]
+
+	Publics  []PublicPart   `json:"publics,omitempty"`  // public addresses of the others
+	Prefixes []netip.Prefix `json:"prefixes,omitempty"` // of IPv6: all in them is as if it were in Addresses
+}
+
+// PublicPart is a public address, and the private one behind it.
+type PublicPart struct {
+	Public  netip.Addr `json:"public"`
+	Private netip.Addr `json:"private"`
 }
 
 // GroupSpec is a security group whose rules a host enforces.
@@ -273,6 +336,13 @@ type InterfacePart struct {
 	SubnetCIDR netip.Prefix   `json:"subnetCidr"`
 	VPC        VPCID          `json:"vpc"`
 	VPCBlocks  []netip.Prefix `json:"vpcBlocks"`
+
+	Secondary []netip.Addr   `json:"secondary,omitempty"` // private addresses beside the primary
+	Prefixes  []netip.Prefix `json:"prefixes,omitempty"`  // of IPv4
+	IPv6      []netip.Addr   `json:"ipv6,omitempty"`
+
+	SubnetCIDR6 netip.Prefix   `json:"subnetCidr6,omitzero"`
+	VPCBlocks6  []netip.Prefix `json:"vpcBlocks6,omitempty"`
 }
 
 // PublicSpec is a public address as every gateway node must serve it: 1:1 with
@@ -283,11 +353,33 @@ type PublicSpec struct {
 	VPC       VPCID       `json:"vpc"`
 	VNI       uint32      `json:"vni"`
 	Private   netip.Addr  `json:"private"`
-	MAC       string      `json:"mac"`      // of the interface
-	Host      netip.Addr  `json:"host"`     // where it is, on the fabric
-	Announce  bool        `json:"announce"` // this gateway answers for the address outside
-	Epoch     uint64      `json:"epoch"`    // rises with whose the address is and who announces it
-	Name      string      `json:"name"`     // ec2-198-18-1-4.isle-1.compute.skerry.internal
+	MAC       string      `json:"mac"`           // of the interface
+	Host      netip.Addr  `json:"host"`          // where it is, on the fabric
+	Announce  bool        `json:"announce"`      // this gateway answers for the address outside
+	Epoch     uint64      `json:"epoch"`         // rises with whose the address is and who announces it
+	Name      string      `json:"name"`          // ec2-198-18-1-4.isle-1.compute.skerry.internal
+	Via       *Hop        `json:"via,omitempty"` // what comes in goes here first; it may send for the address too
+}
+
+// Hop is an interface on the way of a packet: an appliance that a gateway's route
+// table names.
+type Hop struct {
+	MAC  string     `json:"mac"`
+	Host netip.Addr `json:"host"`
+}
+
+// NATSpec is a NAT gateway that a gateway node must serve. It is an interface of
+// its subnet on that node: what is sent to its MAC goes on from its own address
+// by the routes of its subnet, and what answers finds its way back. The gateway
+// node's 1:1 translation gives a public one its public address.
+type NATSpec struct {
+	Gateway NATGatewayID `json:"gateway"`
+	VPC     VPCID        `json:"vpc"`
+	VNI     uint32       `json:"vni"`
+	MAC     string       `json:"mac"`
+	Address netip.Addr   `json:"address"` // private
+	Subnet  uint32       `json:"subnet"`
+	Known   bool         `json:"known"` // the region has heard that it is served
 }
 
 // FabricSpec lists the nodes of the region that may send on the fabric: a
@@ -313,7 +405,40 @@ type VolumeSpec struct {
 	Attachment   *AttachmentGrant `json:"attachment,omitempty"`
 	Known        VolumePhase      `json:"known"`      // what the region last learned
 	KnownEpoch   uint64           `json:"knownEpoch"` // and of which epoch
+
+	Source        *SnapshotSource `json:"source,omitempty"`        // of a volume that is to be made: what it starts with
+	Revision      uint64          `json:"revision,omitempty"`      // rises with each change of Bytes or WriteThrough
+	KnownRevision uint64          `json:"knownRevision,omitempty"` // that the node last held
 }
+
+// SnapshotSource is a snapshot and who holds it.
+type SnapshotSource struct {
+	Snapshot SnapshotID `json:"snapshot"`
+	Host     HostID     `json:"host"`
+}
+
+// SnapshotSpec is a snapshot that a storage node must hold: the content that a
+// volume of its own, or another snapshot, had when it was asked for.
+type SnapshotSpec struct {
+	Snapshot SnapshotID    `json:"snapshot"`
+	Account  AccountID     `json:"account"`
+	Zone     Zone          `json:"zone"`
+	Volume   VolumeID      `json:"volume,omitempty"` // what it is of, or
+	Source   SnapshotID    `json:"source,omitempty"` // what it is a copy of
+	Bytes    int64         `json:"bytes"`
+	Known    SnapshotPhase `json:"known"` // what the region last learned
+}
+
+// SnapshotPhase is what a storage node sees of a snapshot.
+type SnapshotPhase string
+
+// Phases of a snapshot on its node.
+const (
+	SnapshotNone   SnapshotPhase = ""       // not reported yet
+	SnapshotReady  SnapshotPhase = "ready"  // held, whole and on stable storage
+	SnapshotFailed SnapshotPhase = "failed" // cannot be held; Detail says why
+	SnapshotAbsent SnapshotPhase = "absent" // nothing is left
+)
 
 // AttachmentGrant lets one relay in.
 type AttachmentGrant struct {

@@ -14,7 +14,7 @@ import "time"
 // end, and when the storage node starts anew. "Ready at epoch e" is the storage
 // node's word that nothing of an older epoch can write any more.
 
-// CreateVolume asks for an empty volume ("CreateVolume" in the EC2 API reference).
+// CreateVolume asks for a volume, empty or with the content of a snapshot ("CreateVolume" in the EC2 API reference).
 type CreateVolume struct {
 	Zone        Zone   `json:"zone"`
 	SizeGiB     int    `json:"sizeGiB"`
@@ -67,6 +67,8 @@ type ReportVolume struct {
 	Boot   string      `json:"boot"`
 	Phase  VolumePhase `json:"phase"`
 	Detail string      `json:"detail,omitempty"`
+
+	Revision uint64 `json:"revision,omitempty"` // of the volume's size and kind that the node holds
 }
 
 // ReportDisk is what a compute node sees of an attached volume.
@@ -90,6 +92,8 @@ type VolumeRequested struct {
 	Throughput  int       `json:"throughput,omitempty"`
 	ClientToken string    `json:"clientToken,omitempty"`
 	At          time.Time `json:"at"`
+
+	Snapshot SnapshotID `json:"snapshot,omitempty"` // whose content it starts with
 }
 
 // VolumePlaced gives a volume its storage node, for one incarnation of it.

@@ -26,6 +26,9 @@ type Shape struct {
 	MemoryMiB    int    `json:"memoryMiB"`
 	RootGiB      int    `json:"rootGiB"`
 	EphemeralGiB []int  `json:"ephemeralGiB,omitempty"` // one entry per instance-store disk
+	Interfaces   int    `json:"interfaces,omitempty"`   // at most, as all that follow
+	Addresses    int    `json:"addresses,omitempty"`    // IPv4 of each interface, a prefix counting as one
+	IPv6         int    `json:"ipv6,omitempty"`         // and IPv6; none when 0
 }
 
 // Need is what an instance takes from a host.
@@ -43,7 +46,9 @@ type Capacity struct {
 	DiskGiB   int `json:"diskGiB"`
 }
 
-// Interface is an elastic network interface as an instance gets it.
+// Interface is an elastic network interface as an instance gets it. PrivateIP is
+// the primary address, unset where the subnet has IPv6 alone; nobody else in the
+// subnet has an address of any of the lists.
 type Interface struct {
 	ID          InterfaceID `json:"id"`
 	VPC         VPCID       `json:"vpc"`
@@ -53,6 +58,14 @@ type Interface struct {
 	DeviceIndex int         `json:"deviceIndex"`
 	Groups      []GroupID   `json:"groups"`
 	Public      bool        `json:"public,omitempty"` // launched with a public address of its own
+
+	NAT NATGatewayID `json:"nat,omitempty"` // that it is part of
+
+	Description  string         `json:"description,omitempty"`
+	Secondary    []netip.Addr   `json:"secondary,omitempty"`
+	Prefixes     []netip.Prefix `json:"prefixes,omitempty"` // of IPv4, /28
+	IPv6         []netip.Addr   `json:"ipv6,omitempty"`
+	IPv6Prefixes []netip.Prefix `json:"ipv6Prefixes,omitempty"` // /80
 }
 
 // Rule is one line of a security group. Protocol "-1" is everything; From and
@@ -66,6 +79,7 @@ type Rule struct {
 	CIDR        netip.Prefix `json:"cidr,omitzero"`
 	Group       GroupID      `json:"group,omitempty"`
 	Description string       `json:"description,omitempty"`
+	PrefixList  PrefixListID `json:"prefixList,omitempty"`
 }
 
 // Reason says why an instance is in its state ("Instance state reasons" in the

@@ -5,10 +5,23 @@ import "net/netip"
 // Commands and events of the networks that users make: VPCs, subnets, internet
 // gateways and route tables.
 
-// CreateVPC makes a network with its main route table and its default group.
+// CreateVPC makes a network with its main route table and its default group. One
+// with a block of IPv6 needs none of IPv4.
 type CreateVPC struct {
 	CIDR string `json:"cidr"`
 	Tags []Tag  `json:"tags,omitempty"`
+
+	IPv6       string `json:"ipv6,omitempty"` // of a pool of the account
+	Pool       string `json:"pool,omitempty"`
+	AmazonIPv6 bool   `json:"amazonIpv6,omitempty"` // of the region's own
+}
+
+// CreateDefaultVPC makes the network that an account starts with anew.
+type CreateDefaultVPC struct{}
+
+// CreateDefaultSubnet makes the default subnet of a zone anew.
+type CreateDefaultSubnet struct {
+	Zone Zone `json:"zone"`
 }
 
 // DeleteVPC ends a network that nothing is in.
@@ -25,10 +38,12 @@ type ModifyVPC struct {
 
 // CreateSubnet makes a part of a VPC in a zone, which is chosen when none is named.
 type CreateSubnet struct {
-	VPC  VPCID  `json:"vpc"`
-	CIDR string `json:"cidr"`
-	Zone Zone   `json:"zone,omitempty"`
-	Tags []Tag  `json:"tags,omitempty"`
+	VPC    VPCID  `json:"vpc"`
+	CIDR   string `json:"cidr"`
+	Zone   Zone   `json:"zone,omitempty"`
+	Tags   []Tag  `json:"tags,omitempty"`
+	IPv6   string `json:"ipv6,omitempty"`
+	Native bool   `json:"native,omitempty"` // of IPv6 alone
 }
 
 // DeleteSubnet ends a subnet without interfaces.
@@ -40,6 +55,10 @@ type DeleteSubnet struct {
 type ModifySubnet struct {
 	Subnet    SubnetID `json:"subnet"`
 	MapPublic *bool    `json:"mapPublic,omitempty"`
+
+	AssignIPv6 *bool   `json:"assignIpv6,omitempty"`
+	DNS64      *bool   `json:"dns64,omitempty"`
+	Hostname   *string `json:"hostname,omitempty"` // ip-name or resource-name
 }
 
 // CreateInternetGateway makes a gateway that is attached to nothing.
@@ -75,14 +94,21 @@ type DeleteRouteTable struct {
 	Table TableID `json:"table"`
 }
 
-// CreateRoute adds a route to a gateway, an interface, or an instance's only
-// interface.
+// CreateRoute adds a route to one target: a gateway of some kind, a peer, an
+// interface, or an instance's only interface.
 type CreateRoute struct {
 	Table       TableID     `json:"table"`
 	Destination string      `json:"destination"`
 	Gateway     GatewayID   `json:"gateway,omitempty"`
 	Interface   InterfaceID `json:"interface,omitempty"`
 	Instance    InstanceID  `json:"instance,omitempty"`
+
+	NAT     NATGatewayID `json:"nat,omitempty"`
+	Egress  EgressID     `json:"egress,omitempty"`
+	Peering PeeringID    `json:"peering,omitempty"`
+	VPN     VPNGatewayID `json:"vpn,omitempty"`
+
+	PrefixList PrefixListID `json:"prefixList,omitempty"` // instead of a destination
 }
 
 // ReplaceRoute gives a route another target.
@@ -92,21 +118,32 @@ type ReplaceRoute struct {
 	Gateway     GatewayID   `json:"gateway,omitempty"`
 	Interface   InterfaceID `json:"interface,omitempty"`
 	Instance    InstanceID  `json:"instance,omitempty"`
+
+	NAT     NATGatewayID `json:"nat,omitempty"`
+	Egress  EgressID     `json:"egress,omitempty"`
+	Peering PeeringID    `json:"peering,omitempty"`
+	VPN     VPNGatewayID `json:"vpn,omitempty"`
+
+	PrefixList PrefixListID `json:"prefixList,omitempty"` // instead of a destination
 }
 
 // DeleteRoute removes a route.
 type DeleteRoute struct {
-	Table       TableID `json:"table"`
-	Destination string  `json:"destination"`
+	Table       TableID      `json:"table"`
+	Destination string       `json:"destination"`
+	PrefixList  PrefixListID `json:"prefixList,omitempty"` // instead of a destination
 }
 
-// AssociateRouteTable has a subnet use a table.
+// AssociateRouteTable has a subnet use a table, or what comes in by an internet
+// gateway.
 type AssociateRouteTable struct {
-	Table  TableID  `json:"table"`
-	Subnet SubnetID `json:"subnet"`
+	Table   TableID   `json:"table"`
+	Subnet  SubnetID  `json:"subnet"`
+	Gateway GatewayID `json:"gateway,omitempty"`
 }
 
-// DisassociateRouteTable has a subnet use the main table again.
+// DisassociateRouteTable has a subnet use the main table again, or a gateway
+// none.
 type DisassociateRouteTable struct {
 	Association AssociationID `json:"association"`
 }
@@ -139,6 +176,10 @@ type SubnetModified struct {
 	VPC       VPCID     `json:"vpc"`
 	Zone      Zone      `json:"zone"`
 	MapPublic *bool     `json:"mapPublic,omitempty"`
+
+	AssignIPv6 *bool   `json:"assignIpv6,omitempty"`
+	DNS64      *bool   `json:"dns64,omitempty"`
+	Hostname   *string `json:"hostname,omitempty"`
 }
 
 // SubnetDeleted ends a subnet, and its association with a route table.
@@ -198,6 +239,7 @@ type RouteDeleted struct {
 	Account     AccountID    `json:"account"`
 	VPC         VPCID        `json:"vpc"`
 	Destination netip.Prefix `json:"destination"`
+	PrefixList  PrefixListID `json:"prefixList,omitempty"`
 }
 
 // RouteTableAssociated has a subnet use a table.
@@ -228,6 +270,8 @@ type MainRouteTableReplaced struct {
 
 // Service names the room that decides.
 func (CreateVPC) Service() string                    { return "network" }
+func (CreateDefaultVPC) Service() string             { return "network" }
+func (CreateDefaultSubnet) Service() string          { return "network" }
 func (DeleteVPC) Service() string                    { return "network" }
 func (ModifyVPC) Service() string                    { return "network" }
 func (CreateSubnet) Service() string                 { return "network" }
@@ -275,7 +319,7 @@ func tableAbout(id TableID, verb string) About {
 }
 
 func init() {
-	for _, c := range []Command{CreateVPC{}, DeleteVPC{}, ModifyVPC{}, CreateSubnet{}, DeleteSubnet{}, ModifySubnet{}, CreateInternetGateway{},
+	for _, c := range []Command{CreateVPC{}, CreateDefaultVPC{}, CreateDefaultSubnet{}, DeleteVPC{}, ModifyVPC{}, CreateSubnet{}, DeleteSubnet{}, ModifySubnet{}, CreateInternetGateway{},
 		AttachInternetGateway{}, DetachInternetGateway{}, DeleteInternetGateway{}, CreateRouteTable{}, DeleteRouteTable{}, CreateRoute{},
 		ReplaceRoute{}, DeleteRoute{}, AssociateRouteTable{}, DisassociateRouteTable{}, ReplaceRouteTableAssociation{}} {
 		commands.add(c)

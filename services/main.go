@@ -25,10 +25,12 @@ import (
 	"skerry/internal/config"
 	"skerry/services/api"
 	"skerry/services/api/ec2"
+	"skerry/services/api/trail"
 	"skerry/services/busd"
 	"skerry/services/images"
 	"skerry/services/peers"
 	"skerry/services/region"
+	"skerry/services/regions"
 	"skerry/services/seal"
 	"skerry/services/server"
 	"skerry/services/voter"
@@ -44,11 +46,25 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if path := c.Services.AccountsKey; path != "" {
+		accounts, err := seal.Read(path)
+		if err != nil {
+			return err
+		}
+		key = key.Sharing(accounts)
+	}
 	cert, ca, err := identity(c)
 	if err != nil {
 		return err
 	}
 	form := events.FormRegion{Name: c.Region, ID: c.RegionID, Level: region.Level}
+	self := events.RegionInfo{Name: c.Region, ID: c.RegionID, Endpoint: c.Services.Endpoint, At: c.Services.At}
+	var root events.RegionInfo
+	if o := c.Services.Root; o != nil {
+		form.Root, root = o.Region, events.RegionInfo{Name: o.Region, At: o.At}
+	}
+	beside := regions.NewPeers(c.Region, key)
+	defer beside.Close()
 	busOptions := busd.Options{Region: c.Region, AZ: c.AZ, Listen: c.Services.BusListen, Store: filepath.Join(c.Data, "bus"), Users: c.Services.Users, Log: log}
 	if cert != nil {
 		busOptions.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}, RootCAs: ca, ClientCAs: ca, MinVersion: tls.VersionTLS13}
@@ -72,7 +88,7 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		form.Public = append(form.Public, block)
 	}
 	if c.Services.Images != "" {
-		if form.Images, err = images.Read(c.Services.Images); err != nil {
+		if form.Images, err = images.Read(c.Services.Images, c.Region); err != nil {
 			return err
 		}
 	}
@@ -103,12 +119,16 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer v.Close()
-	srv, err := server.New(server.Options{Region: c.Region, Form: form, Replicas: min(len(servers), 3), Voter: v, Bus: client, Key: key, Log: log})
+	srv, err := server.New(server.Options{Region: c.Region, Form: form, Replicas: min(len(servers), 3), Voter: v, Bus: client, Key: key,
+		Self: self, Root: root, Beside: beside, Log: log})
 	if err != nil {
 		return err
 	}
 
-	handlers := ec2.New(ec2.Over(srv.Door, client), key, "")
+	keys := ec2.Keys{Region: c.Region, View: v.View, Present: srv.Door.Read, Key: key}
+	handlers := ec2.New(ec2.Over(srv.Door, client), key, "").Beside(beside)
+	table := handlers.Table()
+	trail.New(srv.Door.Read, v.History(), key).Handle(table)
 	listener, err := net.Listen("tcp", c.Services.API)
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
@@ -123,7 +143,9 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	})
 	wg.Go(func() {
 		defer end()
-		errs <- api.Serve(ctx, listener, api.New(api.Config{Region: c.Region, Keys: ec2.Keys{View: v.View, Key: key}, Table: handlers.Table(), Log: log, Health: srv.Healthy}), log)
+		errs <- api.Serve(ctx, listener, api.New(api.Config{Region: c.Region, Keys: keys, May: keys.May,
+			Limit: &api.Limiter{Factor: 1}, Table: table, Log: log, Health: srv.Healthy,
+			Regions: regions.NewDesk(self, key, srv.Door, v, v.History(), log)}), log)
 	})
 	wg.Wait()
 	return errors.Join(<-errs, <-errs)

@@ -41,7 +41,9 @@ func domain(s events.InstanceSpec, f Files, a hypervisor.Accel) hypervisor.Domai
 		Type: s.Shape.Type, VCPUs: s.Shape.VCPUs, MemoryMiB: s.Shape.MemoryMiB, TBCache: tbCache(s.Shape.MemoryMiB),
 		RootPorts: rootPorts, Accel: a,
 		Kernel: f.Kernel, Initrd: f.Ramdisk, Cmdline: s.Cmdline, Console: f.Console,
-		Disks: []hypervisor.Disk{{Path: f.Root, Format: "qcow2", Serial: "root"}},
+	}
+	if s.RootVolume == "" {
+		d.Disks = []hypervisor.Disk{{Path: f.Root, Format: "qcow2", Serial: "root"}}
 	}
 	for i, e := range f.Ephemeral {
 		d.Disks = append(d.Disks, hypervisor.Disk{Path: e, Format: "raw", Serial: "ephemeral" + string(rune('0'+i))})

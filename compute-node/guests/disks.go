@@ -130,11 +130,16 @@ func (k *Keeper) doDisk(ctx context.Context, s step, w want) error {
 			// The way may have broken since the probe: the guest must not hang for it.
 			defer k.opt.Blocks.Impatient(s.disk)()
 		}
-		return k.hv.Attach(ctx, string(s.id), hypervisor.Volume{Serial: serial, Portal: k.opt.Portal, Target: d.Target, Initiator: d.Initiator, WriteThrough: d.WriteThrough})
+		return k.hv.Attach(ctx, string(s.id), k.volume(d))
 	case doDetach:
 		return k.hv.Detach(ctx, string(s.id), serial, s.force)
 	}
 	return k.say.Report(ctx, events.ReportDisk{Host: k.opt.Host, Instance: s.id, Volume: s.disk, Attachment: d.Attachment, Phase: s.diskPhase, Detail: s.detail})
+}
+
+// volume is a disk as a domain reaches it.
+func (k *Keeper) volume(d events.DiskSpec) hypervisor.Volume {
+	return hypervisor.Volume{Serial: d.Serial, Portal: k.opt.Portal, Target: d.Target, Initiator: d.Initiator, WriteThrough: d.WriteThrough}
 }
 
 // noteDisk remembers how a step about a volume went; mu is held.

@@ -162,7 +162,8 @@ func (d *Disk) Prepare(ctx context.Context, s events.InstanceSpec) (Files, error
 	if _, err := hypervisor.UUID(string(s.Instance)); err != nil {
 		return fail(err)
 	}
-	if s.Shape.RootGiB < 1 || s.Root.Format != "raw" && s.Root.Format != "qcow2" {
+	onVolume := s.RootVolume != ""
+	if !onVolume && (s.Shape.RootGiB < 1 || s.Root.Format != "raw" && s.Root.Format != "qcow2") {
 		return fail(fmt.Errorf("root of %d GiB on an image in format %q", s.Shape.RootGiB, s.Root.Format))
 	}
 	var f Files
@@ -170,6 +171,9 @@ func (d *Disk) Prepare(ctx context.Context, s events.InstanceSpec) (Files, error
 		file events.ImageFile
 		to   *string
 	}{{s.Kernel, &f.Kernel}, {s.Ramdisk, &f.Ramdisk}, {s.Root, &f.Root}} {
+		if onVolume && i.to == &f.Root {
+			continue
+		}
 		path, err := d.images.fetch(ctx, i.file)
 		if err != nil {
 			return fail(err)
@@ -177,15 +181,18 @@ func (d *Disk) Prepare(ctx context.Context, s events.InstanceSpec) (Files, error
 		*i.to = path
 	}
 	defer d.lock(s.Instance)()
-	base := f.Root
-	f.Root = d.path(s.Instance, "root.qcow2")
+	base, disks := f.Root, []string{}
+	if !onVolume {
+		f.Root = d.path(s.Instance, "root.qcow2")
+		disks = append(disks, f.Root)
+	}
 	f.Console = d.path(s.Instance, "console")
 	for i := range s.Shape.EphemeralGiB {
 		f.Ephemeral = append(f.Ephemeral, d.path(s.Instance, fmt.Sprintf("ephemeral%d.raw", i)))
 	}
 	r := d.record(s.Instance)
 	if r.Prepared == s.Generation {
-		missing := slices.DeleteFunc(append([]string{f.Root}, f.Ephemeral...), func(p string) bool { _, err := os.Stat(p); return err == nil })
+		missing := slices.DeleteFunc(append(disks, f.Ephemeral...), func(p string) bool { _, err := os.Stat(p); return err == nil })
 		if len(missing) > 0 {
 			return fail(fmt.Errorf("disks of this guest are gone: %s", strings.Join(missing, ", ")))
 		}
@@ -194,14 +201,16 @@ func (d *Disk) Prepare(ctx context.Context, s events.InstanceSpec) (Files, error
 	if err := d.makeRoom(); err != nil {
 		return fail(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(f.Root), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(f.Console), 0o755); err != nil {
 		return fail(err)
 	}
-	if err := run(ctx, "qemu-img", "qemu-utils", "create", "-q", "-f", "qcow2", "-F", s.Root.Format, "-b", base, f.Root+".new", strconv.Itoa(s.Shape.RootGiB)+"G"); err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(f.Root+".new", f.Root); err != nil {
-		return fail(err)
+	if !onVolume {
+		if err := run(ctx, "qemu-img", "qemu-utils", "create", "-q", "-f", "qcow2", "-F", s.Root.Format, "-b", base, f.Root+".new", strconv.Itoa(s.Shape.RootGiB)+"G"); err != nil {
+			return fail(err)
+		}
+		if err := os.Rename(f.Root+".new", f.Root); err != nil {
+			return fail(err)
+		}
 	}
 	for i, gib := range s.Shape.EphemeralGiB {
 		if err := makeEphemeral(ctx, f.Ephemeral[i], fmt.Sprintf("ephemeral%d", i), gib); err != nil {

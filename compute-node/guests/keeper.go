@@ -303,7 +303,7 @@ func (k *Keeper) wants() map[events.InstanceID]want {
 			out[id], seen[id] = r.want, r
 			continue
 		}
-		w := want{Tombstone: s.Tombstone, Request: s.Request}
+		w := want{Tombstone: s.Tombstone, Request: s.Request, N: s.N}
 		// The order to destroy a guest names the volumes that it may reach until it
 		// is gone.
 		if !s.Tombstone || len(s.Body) > 0 {
@@ -405,7 +405,14 @@ func (k *Keeper) do(ctx context.Context, s step, w want) error {
 		if err != nil {
 			return err
 		}
-		if err := k.hv.Start(ctx, domain(w.Spec, files, k.opt.Accel)); err != nil {
+		d := domain(w.Spec, files, k.opt.Accel)
+		if root, ok := diskOf(w, w.Spec.RootVolume); ok {
+			d.Root = new(k.volume(root))
+			if k.opt.Blocks != nil {
+				defer k.opt.Blocks.Impatient(root.Volume)()
+			}
+		}
+		if err := k.hv.Start(ctx, d); err != nil {
 			return err
 		}
 		return k.store.Started(ctx, s.id, s.boot.Generation, s.boot.Reboots)
@@ -420,7 +427,7 @@ func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	case doRetire:
 		return k.store.Retire(ctx, s.id)
 	case doReport:
-		return k.say.Report(ctx, events.ReportInstance{Host: k.opt.Host, Instance: s.id, Generation: s.boot.Generation, Phase: s.phase, Detail: s.detail})
+		return k.say.Report(ctx, events.ReportInstance{Host: k.opt.Host, Instance: s.id, Generation: s.boot.Generation, Phase: s.phase, Detail: s.detail, Order: s.order})
 	}
 	panic("guests: unknown step " + string(s.verb))
 }

@@ -47,6 +47,7 @@ type want struct {
 	Tombstone bool
 	Spec      events.InstanceSpec // empty with a tombstone
 	Request   string              // request id of the call that last changed it
+	N         uint64              // of the spec, or of the tombstone
 }
 
 func (w want) boot() boot { return boot{w.Spec.Generation, w.Spec.Reboots} }
@@ -114,6 +115,7 @@ type step struct {
 	boot   boot
 	phase  events.Phase
 	detail string
+	order  uint64 // tombstone that PhaseAbsent answers
 
 	disk      events.VolumeID // of steps about a volume
 	diskPhase events.DiskPhase
@@ -170,12 +172,12 @@ func planOne(id events.InstanceID, w want, h have, at time.Time) []step {
 			if len(h.Domain.Volumes) > 0 {
 				grace = graceVolumes
 			}
-			return stop(id, h, at, grace, true)
+			return stop(id, w, h, at, grace)
 		}
-		return bury(id, h, at)
+		return bury(id, w.N, h, at)
 	case !w.Spec.Run:
 		if alive {
-			return stop(id, h, at, graceStop, false)
+			return stop(id, w, h, at, graceStop)
 		}
 		return report(id, w, h, at, w.boot(), events.PhaseStopped, "")
 	case alive && runs.compare(w.boot()) >= 0:
@@ -187,7 +189,7 @@ func planOne(id events.InstanceID, w want, h have, at time.Time) []step {
 		steps = append(steps, report(id, w, h, at, runs, events.PhaseRunning, "")...)
 		return append(steps, planDisks(id, w, h, at)...)
 	case alive:
-		return stop(id, h, at, graceReboot, false)
+		return stop(id, w, h, at, graceReboot)
 	case h.started().compare(w.boot()) < 0:
 		return start(id, w, h, at)
 	case h.Domain == nil:
@@ -216,12 +218,18 @@ func start(id events.InstanceID, w want, h have, at time.Time) []step {
 		}
 		return steps
 	}
+	if root := w.Spec.RootVolume; root != "" {
+		if h.Disks[root].waits(at) {
+			return nil
+		}
+		steps = append(steps, step{verb: doProbe, id: id, disk: root})
+	}
 	return append(steps, step{verb: doStart, id: id, boot: w.boot()})
 }
 
 // stop ends a domain: the button first, again while it is not heard, and by
 // force when the grace is over.
-func stop(id events.InstanceID, h have, at time.Time, grace time.Duration, forGood bool) []step {
+func stop(id events.InstanceID, w want, h have, at time.Time, grace time.Duration) []step {
 	if f := h.Failed; f != nil && f.Verb == doDestroy && at.Before(f.Last.Add(f.wait())) {
 		return nil
 	}
@@ -229,8 +237,8 @@ func stop(id events.InstanceID, h have, at time.Time, grace time.Duration, forGo
 	case h.Domain.State == hypervisor.Paused, // it cannot hear
 		!h.Pressed.IsZero() && !at.Before(h.Pressed.Add(grace)):
 		steps := []step{{verb: doDestroy, id: id}}
-		if forGood {
-			steps = append(steps, bury(id, h, at)...)
+		if w.Tombstone {
+			steps = append(steps, bury(id, w.N, h, at)...)
 		}
 		return steps
 	case h.Pressed.IsZero(), !at.Before(h.LastPress.Add(pressEvery)):
@@ -239,8 +247,9 @@ func stop(id events.InstanceID, h have, at time.Time, grace time.Duration, forGo
 	return nil
 }
 
-// bury removes what is left of a guest whose domain does not run.
-func bury(id events.InstanceID, h have, at time.Time) []step {
+// bury removes what is left of a guest whose domain does not run, and answers
+// the order to do so.
+func bury(id events.InstanceID, order uint64, h have, at time.Time) []step {
 	if f := h.Failed; f != nil && (f.Verb == doForget || f.Verb == doRetire) && at.Before(f.Last.Add(f.wait())) {
 		return nil
 	}
@@ -252,7 +261,7 @@ func bury(id events.InstanceID, h have, at time.Time) []step {
 		steps = append(steps, step{verb: doRetire, id: id})
 	}
 	if len(steps) > 0 || h.Reported != events.PhaseAbsent || !at.Before(h.At.Add(repeatReport)) {
-		steps = append(steps, step{verb: doReport, id: id, boot: h.started(), phase: events.PhaseAbsent})
+		steps = append(steps, step{verb: doReport, id: id, boot: h.started(), phase: events.PhaseAbsent, order: order})
 	}
 	return steps
 }

@@ -64,6 +64,9 @@ type Driver interface {
 // ErrNoDomain answers for a domain that is not there.
 var ErrNoDomain = errors.New("no such domain")
 
+// ErrNoVolumeRoot says that a driver cannot boot a guest from a volume.
+var ErrNoVolumeRoot = errors.New("this hypervisor cannot boot a guest from a volume")
+
 // ErrInUse says that a guest has a volume mounted.
 var ErrInUse = errors.New("the guest has it mounted")
 
@@ -91,7 +94,8 @@ type Domain struct {
 
 	Kernel, Initrd string // files
 	Cmdline        string
-	Disks          []Disk // the first is vda
+	Root           *Volume // vda; nil: the first of Disks is
+	Disks          []Disk
 	NICs           []NIC
 	Console        string // file; the guest's output is appended
 }
@@ -164,7 +168,7 @@ func (d Domain) Check() error {
 			complain("file %q is not an absolute path", f)
 		}
 	}
-	if len(d.Disks) == 0 || len(d.Disks)+len(d.NICs) > d.RootPorts {
+	if len(d.Disks) == 0 && d.Root == nil || len(d.Disks)+len(d.NICs) > d.RootPorts {
 		complain("%d disks and %d interfaces for %d ports", len(d.Disks), len(d.NICs), d.RootPorts)
 	}
 	for _, k := range d.Disks {

@@ -91,7 +91,7 @@ func Measure(ctx context.Context) (time.Duration, error) {
 	}
 	var ended time.Time
 	for {
-		state := processState(pid)
+		state := State(pid)
 		now := time.Now()
 		switch {
 		case state == 0:
@@ -113,8 +113,9 @@ func Measure(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// processState is the letter of /proc/pid/stat, 0 when there is no process.
-func processState(pid int) byte {
+// State is the letter of a process in /proc/pid/stat (proc(5)), 0 when there is
+// no process.
+func State(pid int) byte {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,15 +17,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"skerry/events"
 	"skerry/events/bus"
 	"skerry/services/busd"
 	"skerry/services/peers"
 	"skerry/services/raftlog"
-	"skerry/services/seal"
 	"skerry/services/server"
-	"skerry/services/voter"
 )
 
 const (
@@ -49,6 +50,9 @@ func free(b *testing.B, n int) []string {
 	return out
 }
 
+// without is a list but for its i-th.
+func without(list []string, i int) []string { return slices.Delete(slices.Clone(list), i, i+1) }
+
 func transport(b *testing.B, addr string) *raft.NetworkTransport {
 	l, err := peers.Listen(addr, nil, nil)
 	if err != nil {
@@ -67,9 +71,9 @@ func servers(addrs []string) []raft.Server {
 	return out
 }
 
-// load runs do from many callers and returns how many ended in a second, and
+// load runs do from some callers and returns how many ended in a second, and
 // their latencies.
-func load(do func(id, n int) error) (float64, []time.Duration, error) {
+func load(callers int, do func(id, n int) error) (float64, []time.Duration, error) {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -78,7 +82,7 @@ func load(do func(id, n int) error) (float64, []time.Duration, error) {
 		begin = time.Now().Add(warm)
 		end   = begin.Add(measure)
 	)
-	for id := range clients {
+	for id := range callers {
 		wg.Go(func() {
 			var mine []time.Duration
 			for n := 0; time.Now().Before(end); n++ {
@@ -131,6 +135,99 @@ var _ pebble.Logger = pebbleQuiet{}
 // yardstick is hashicorp/raft on the same store with the same batching and a
 // state machine that does nothing: commands a second.
 func yardstick(b *testing.B, size int) float64 {
+	return bare(b, "yardstick", size, func() {})
+}
+
+// floor is the yardstick beside a bus: for each entry a message of an event's
+// size goes into a stream of three replicas, in order, as the outbox keeps
+// events. Nothing is decided, applied, told or consumed: what a region can do at
+// most on this machine.
+func floor(b *testing.B, size, told int) float64 {
+	addrs, routes := free(b, 3), free(b, 3)
+	for i, az := range servers(addrs) {
+		o := busd.Options{Region: "isle-1", AZ: string(az.ID), Listen: addrs[i], Route: routes[i], Peers: without(routes, i), Store: b.TempDir(), Log: quiet}
+		ctx, done := context.WithTimeout(b.Context(), 20*time.Second)
+		ns, err := busd.Start(ctx, o)
+		done()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer ns.WaitForShutdown()
+		defer ns.Shutdown()
+	}
+	conn, err := nats.Connect("nats://" + addrs[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1024))
+	if err != nil {
+		b.Fatal(err)
+	}
+	stream := jetstream.StreamConfig{Name: "BENCH", Subjects: []string{"bench.>"}, Replicas: 3, DenyDelete: true, AllowDirect: true}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err = js.CreateStream(b.Context(), stream); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			b.Fatal(err)
+		}
+	}
+	acked := make(chan struct{}, 1<<20)
+	var kept float64
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		kept, err = keep(js, acked, make([]byte, told))
+		ended <- err
+	}()
+	rate := bare(b, "floor", size, func() { acked <- struct{}{} })
+	close(acked)
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("floor: %.0f messages/s kept", kept)
+	return min(rate, kept)
+}
+
+// keep publishes a message for each that was acknowledged, a window at a time,
+// and tells how many in a second.
+func keep(js jetstream.JetStream, acked <-chan struct{}, body []byte) (float64, error) {
+	var began time.Time
+	last := 0
+	for range acked {
+		if last == 0 {
+			began = time.Now()
+		}
+		window := 1 + min(len(acked), 127)
+		var futures []jetstream.PubAckFuture
+		for i := range window {
+			if i > 0 {
+				<-acked
+			}
+			m := nats.NewMsg("bench.event")
+			m.Data = body
+			m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.Itoa(last))
+			last++
+			f, err := js.PublishMsgAsync(m)
+			if err != nil {
+				return 0, err
+			}
+			futures = append(futures, f)
+		}
+		for _, f := range futures {
+			select {
+			case <-f.Ok():
+			case err := <-f.Err():
+				return 0, err
+			}
+		}
+	}
+	return float64(last) / time.Since(began).Seconds(), nil
+}
+
+// bare is hashicorp/raft with a state machine that does nothing.
+func bare(b *testing.B, name string, size int, acked func()) float64 {
 	set := servers(free(b, 3))
 	var rafts []*raft.Raft
 	for i, s := range set {
@@ -166,64 +263,26 @@ func yardstick(b *testing.B, size int) float64 {
 		}
 	}()
 	body := make([]byte, size)
-	rate, d, err := load(func(int, int) error { return leader.Apply(body, time.Second).Error() })
+	rate, d, err := load(clients, func(int, int) error {
+		if err := leader.Apply(body, time.Second).Error(); err != nil {
+			return err
+		}
+		acked()
+		return nil
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("yardstick: %.0f commands/s, p50 %v, p99 %v", rate, at(d, 50), at(d, 99))
+	b.Logf("%s: %.0f commands/s, p50 %v, p99 %v", name, rate, at(d, 50), at(d, 99))
 	return rate
 }
 
-// region is three control planes on loopback, with fsync and an R3 stream that
-// syncs always.
+// region are the servers of a region whose leader stays, however busy it is.
 func region(b *testing.B) []*server.Server {
-	key, err := seal.New(make([]byte, 32))
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	raftAddrs, busAddrs, routes := free(b, 3), free(b, 3), free(b, 3)
-	set := servers(raftAddrs)
-	form := events.FormRegion{Name: "isle-1", ID: "bench", Level: 1}
-	for _, s := range set {
-		form.Zones = append(form.Zones, events.Zone(s.ID))
-	}
-	up, stop := context.WithTimeout(ctx, 20*time.Second)
-	defer stop()
 	var out []*server.Server
-	for i, s := range set {
-		dir := b.TempDir()
-		var others []string
-		for j, r := range routes {
-			if j != i {
-				others = append(others, r)
-			}
-		}
-		ns, err := busd.Start(up, busd.Options{Region: "isle-1", AZ: string(s.ID), Listen: busAddrs[i], Route: routes[i], Peers: others, Store: dir + "/bus", Log: quiet})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(ns.Shutdown)
-		client, err := bus.Connect(bus.Options{Region: "isle-1", Name: string(s.ID), Servers: []string{"nats://" + busAddrs[i]}, Log: quiet})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(client.Close)
-		v, err := voter.Open(voter.Options{AZ: string(s.ID), Voters: set, Bootstrap: true, FS: vfs.Default, Dir: dir + "/voter",
-			Transport: transport(b, raftAddrs[i]), Heartbeat: 2 * time.Second, Now: time.Now, Log: quiet})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { v.Close() })
-		srv, err := server.New(server.Options{Region: "isle-1", Form: form, Replicas: 3, Voter: v, Bus: client, Key: key, Log: quiet})
-		if err != nil {
-			b.Fatal(err)
-		}
-		wg.Go(func() { srv.Run(ctx) })
-		out = append(out, srv)
+	for _, c := range controls(b, 2*time.Second) {
+		out = append(out, c.server)
 	}
-	b.Cleanup(func() { cancel(); wg.Wait() })
 	return out
 }
 
@@ -232,15 +291,7 @@ func region(b *testing.B) []*server.Server {
 // hashicorp/raft with a state machine that does nothing.
 func BenchmarkCommands(b *testing.B) {
 	zones := region(b)
-	var leader *server.Server
-	for leader == nil {
-		for _, z := range zones {
-			if z.Door.Voter.Leading() && z.Door.Voter.View().Meta.Region != "" {
-				leader = z
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	leader := lead(zones)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stamp := func() events.Stamp { return bus.NewStamp("bench") }
@@ -284,11 +335,13 @@ func BenchmarkCommands(b *testing.B) {
 	}
 	s, c := command(0, 0)
 	size := len(events.Stamped{Stamp: s, Command: c}.Encode())
+	told := len(events.Record{N: 1, Time: time.Now().UTC(), Cause: s.ID, Actor: s.Actor, Account: account,
+		Event: events.ResourceTagged{Account: account, Resource: vpc, Tags: c.Tags}}.JSON("isle-1"))
 
 	for b.Loop() {
-		bare := yardstick(b, size)
+		bare, least := yardstick(b, size), floor(b, size, told)
 		first := consumed.Load()
-		rate, d, err := load(func(id, n int) error {
+		rate, d, err := load(clients, func(id, n int) error {
 			s, c := command(id, n)
 			sent.Store(s.ID, time.Now())
 			_, err := leader.Door.Do(ctx, s, c)
@@ -307,6 +360,7 @@ func BenchmarkCommands(b *testing.B) {
 		lags = nil
 		mu.Unlock()
 		b.ReportMetric(rate/bare, "x-bare-raft")
+		b.ReportMetric(rate/least, "x-raft-and-stream")
 		b.ReportMetric(rate, "commands/s")
 		b.ReportMetric(float64(at(d, 99).Microseconds())/1000, "ack-p99-ms")
 	}

@@ -120,7 +120,8 @@ func createAccount(ctx context.Context, r *lab.Region, op *operator.Client, name
 
 // firstAccount answers the keys of the account that `env` uses, and makes it
 // when there is none. A voter that has just started may not know of it yet: the
-// region refuses a second one, and then the list is asked again.
+// region refuses a second one, and then the list is asked again. Where the
+// accounts are another region's, it waits until that one has told of it.
 func firstAccount(ctx context.Context, r *lab.Region) (keys, error) {
 	if k, err := readKeys(r); err == nil {
 		return k, nil
@@ -139,6 +140,14 @@ func firstAccount(ctx context.Context, r *lab.Region) (keys, error) {
 			if a.Name == adminName {
 				return keysOf(a), nil
 			}
+		}
+		if r.Root != nil {
+			select {
+			case <-ctx.Done():
+				return keys{}, problem{fmt.Errorf("the accounts of the region %s are not known here: it has to be up once", r.Root.Region), "skerry up --dir " + quote(r.Root.Dir)}
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
 		}
 		k, err := createAccount(ctx, r, op, adminName)
 		var f *events.Fault

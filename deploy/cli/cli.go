@@ -48,9 +48,11 @@ type commands struct {
 	AWS       awsCmd       `cmd:"" name:"aws" passthrough:"" help:"Run the AWS CLI against the region."`
 	Exec      execCmd      `cmd:"" passthrough:"" help:"Run a program that sees the region: its variables and its names."`
 	Status    statusCmd    `cmd:"" help:"Show zones, voters, nodes and faults, or why an instance is where it is."`
+	History   historyCmd   `cmd:"" help:"Tell the story of a resource, or what it was at a moment."`
 	Logs      logsCmd      `cmd:"" help:"Print the logs of a host."`
 	Doctor    doctorCmd    `cmd:"" help:"Compare what should be with what is."`
 	Account   accountCmd   `cmd:"" help:"Accounts and their keys."`
+	User      userCmd      `cmd:"" help:"Users of an account, their keys and policies."`
 	Drain     drainCmd     `cmd:"" help:"Keep new instances off a host, or let them back."`
 	Fail      failCmd      `cmd:"" help:"Break something for a while: az, host, link or process."`
 	Heal      healCmd      `cmd:"" help:"End faults before their time."`
@@ -106,7 +108,7 @@ func Main(args []string, out, errw io.Writer) int {
 		return exitDone
 	}
 	if err != nil {
-		fmt.Fprintf(errw, "skerry: %v\n  next: skerry --help\n", err)
+		fmt.Fprintf(errw, "skerry: %v\n  next: %s --help\n", err, command(err))
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -134,6 +136,21 @@ func Main(args []string, out, errw io.Writer) int {
 		fmt.Fprintf(errw, "  next: %s\n", p.next)
 	}
 	return exitWrong
+}
+
+// command is as much of the command line as was understood: where its help is.
+func command(err error) string {
+	var p *kong.ParseError
+	if !errors.As(err, &p) || p.Context == nil {
+		return "skerry"
+	}
+	words := []string{"skerry"}
+	for _, at := range p.Context.Path {
+		if at.Command != nil {
+			words = append(words, at.Command.Name)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // hoistDir lets `skerry aws --dir D …` name the directory like every other

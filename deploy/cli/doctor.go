@@ -378,7 +378,7 @@ func lacking(want, have []events.Object, orphans []string) []string {
 			out = append(out, fmt.Sprintf("the %s %s should be gone and is %s", w.Kind, w.ID, h.State))
 		case w.State == "gone":
 			out = append(out, fmt.Sprintf("it has not said that the %s %s is gone", w.Kind, w.ID))
-		case w.State == "creating":
+		case w.State == "creating", w.State == "pending", w.State == "error": // it may be there or not
 		case !there:
 			out = append(out, fmt.Sprintf("the %s %s is missing", w.Kind, w.ID))
 		case h.State != w.State:

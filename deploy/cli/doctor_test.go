@@ -46,18 +46,26 @@ func TestLacking(t *testing.T) {
 		{Kind: "volume", ID: "vol-4", State: "gone"},
 		{Kind: "volume", ID: "vol-5", State: "gone"},
 		{Kind: "volume", ID: "vol-6", State: "creating"},
+		{Kind: "snapshot", ID: "snap-1", State: "epoch 1"},
+		{Kind: "snapshot", ID: "snap-2", State: "epoch 1"},
+		{Kind: "snapshot", ID: "snap-3", State: "pending"},
+		{Kind: "snapshot", ID: "snap-4", State: "pending"},
+		{Kind: "snapshot", ID: "snap-5", State: "error"},
 	}
 	have := []events.Object{
 		{Kind: "volume", ID: "vol-1", State: "epoch 3 attach-1"},
 		{Kind: "volume", ID: "vol-2", State: "epoch 2 attach-2"},
 		{Kind: "volume", ID: "vol-4", State: "held"},
 		{Kind: "volume", ID: "vol-9", State: "held"},
+		{Kind: "snapshot", ID: "snap-1", State: "epoch 1"},
+		{Kind: "snapshot", ID: "snap-3", State: "epoch 1"},
 	}
 	expect := []string{
 		`the volume vol-2 is "epoch 2 attach-2" and should be "epoch 3"`,
 		"the volume vol-3 is missing",
 		"the volume vol-4 should be gone and is held",
 		"it has not said that the volume vol-5 is gone",
+		"the snapshot snap-2 is missing",
 		"the volume vol-9 (held) should not be there",
 		"volume vol-9 is an orphan",
 	}

@@ -136,6 +136,14 @@ func (o overview) show(e *env) {
 	if o.State != nil {
 		fmt.Fprintln(e.out)
 		fmt.Fprintf(e.out, "instances: %s\nvolumes:   %s\npublic addresses: %d\n", counts(o.State.Counts), counts(o.State.Volumes), o.State.Addresses)
+		if o.State.Root != "" {
+			fmt.Fprintf(e.out, "accounts:  those of %s, up to its event %d\n", o.State.Root, o.State.RootN)
+		}
+		for _, r := range o.State.Beside {
+			if r.Name != o.Region {
+				fmt.Fprintf(e.out, "beside:    %s, API %s\n", r.Name, r.Endpoint)
+			}
+		}
 		if o.State.Owed > 0 {
 			fmt.Fprintf(e.out, "nodes still owe the end of %d objects\n", o.State.Owed)
 		}

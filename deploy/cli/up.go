@@ -27,6 +27,7 @@ type upCmd struct {
 	Hosts      int           `help:"Hosts in each zone." placeholder:"2"`
 	Hypervisor string        `help:"auto, qemu (real guests, needs root) or memory (simulated)." enum:"auto,qemu,memory" default:"auto"`
 	Images     string        `help:"Directory of images.json and the image files." placeholder:"DIR"`
+	Accounts   string        `help:"Directory of another region, whose accounts this one has too." placeholder:"DIR"`
 	Timeout    time.Duration `help:"How long to wait until everything is ready." default:"2m"`
 }
 
@@ -80,6 +81,9 @@ func (c *upCmd) Run(e *env) error {
 		"Bus": busURL(r), "Seconds": time.Since(began).Round(10 * time.Millisecond).Seconds(),
 	}, func() {
 		fmt.Fprintf(e.out, "Region %s is up in %.1f s: zones %s, API %s\n", r.Name, time.Since(began).Seconds(), strings.Join(r.Zones(), " "), endpoint(r))
+		if r.Root != nil {
+			fmt.Fprintf(e.out, "  its accounts are those of the region %s\n", r.Root.Region)
+		}
 		fmt.Fprintf(e.out, "  eval \"$(%s env%s)\"\n", e.called(), e.dirFlag())
 		if names := r.Resolvers(); len(names) > 0 {
 			fmt.Fprintf(e.out, "  public addresses %s, names from the resolver %s\n", r.Public, names[0])
@@ -151,7 +155,25 @@ func (c *upCmd) open(e *env) (*lab.Region, error) {
 	if lab.HasImages(images) {
 		r.Images = images
 	}
+	if err := c.trust(r); err != nil {
+		return nil, err
+	}
 	return r, r.Measure()
+}
+
+// trust gives a new region the accounts of the one that is named.
+func (c *upCmd) trust(r *lab.Region) error {
+	if c.Accounts == "" {
+		return nil
+	}
+	root, err := lab.Open(c.Accounts)
+	if errors.Is(err, lab.ErrNoRegion) {
+		return problem{fmt.Errorf("there is no region in %s", c.Accounts), "skerry up --dir " + quote(c.Accounts)}
+	}
+	if err != nil {
+		return err
+	}
+	return r.Trust(root)
 }
 
 // same refuses a request for another region than the directory holds.
@@ -169,6 +191,17 @@ func (c *upCmd) same(e *env, r *lab.Region) error {
 		return differ("hosts in each zone:", r.Hosts, c.Hosts)
 	case c.Hypervisor != "auto" && c.Hypervisor != r.Hypervisor:
 		return differ("hypervisor", r.Hypervisor, c.Hypervisor)
+	case c.Accounts == "":
+		return nil
+	}
+	dir, err := filepath.Abs(c.Accounts)
+	switch {
+	case err != nil:
+		return err
+	case r.Root == nil:
+		return differ("accounts of", r.Name, "those of the region in "+dir)
+	case r.Root.Dir != dir:
+		return differ("the accounts of the region in", r.Root.Dir, dir)
 	}
 	return nil
 }

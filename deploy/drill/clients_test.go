@@ -160,19 +160,19 @@ func (a *api) image(ctx context.Context) (string, error) {
 	return out.IDs[0], nil
 }
 
-// writeInstances runs up to n instances, one after another, until ctx ends.
+// writeInstances runs up to n instances, one after another, until ctx ends. The
+// one that is on its way then is still asked for: all that are there are in j.
 func writeInstances(ctx context.Context, a *api, image, name string, n int, j *journal) error {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	defer cancel()
 	for i := 0; i < n && ctx.Err() == nil; i++ {
 		var out struct {
 			Instances []instance `xml:"instancesSet>item"`
 		}
 		token := fmt.Sprintf("%s-%d", name, i)
-		err := a.call(ctx, url.Values{"Action": {"RunInstances"}, "ImageId": {image}, "InstanceType": {"sk1.tiny"},
+		err := a.call(asking, url.Values{"Action": {"RunInstances"}, "ImageId": {image}, "InstanceType": {"sk1.tiny"},
 			"MinCount": {"1"}, "MaxCount": {"1"}, "ClientToken": {token}}, &out)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return fmt.Errorf("%s: %w", token, err)
 		}
 		if len(out.Instances) != 1 {

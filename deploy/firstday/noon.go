@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -114,26 +115,48 @@ func (d *Day) neighbours(ctx context.Context) (err error) {
 	return expect("inside, the external name", inside, d.c.PrivateIPAddress)
 }
 
-// seen connects from a to c's ssh and looks at c whom it sees.
+// seen connects from a to c's ssh and looks at c whom it sees. A connection
+// that ends is made again.
 func (d *Day) seen(ctx context.Context, address, want string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	connected := make(chan error, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	held, let := context.WithCancel(ctx)
-	go func() {
-		_, err := d.ssh(held, d.a.PublicDNSName, "sleep 20 | nc "+address+" 22")
-		connected <- err
-	}()
-	err := d.until(ctx, 15*time.Second, "the connection to be seen from "+want, func(ctx context.Context) (bool, error) {
-		out, err := d.ssh(ctx, d.c.PublicDNSName, "netstat -tn")
+	defer let()
+	ended := make(chan string, 1)
+	wg.Go(func() {
+		for held.Err() == nil {
+			out, err := d.ssh(held, d.a.PublicDNSName, "sleep 20 | nc "+address+" 22")
+			select {
+			case ended <- fmt.Sprintf("the connection ended: %v %s", err, out):
+			default:
+			}
+			select {
+			case <-held.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	err := d.until(ctx, 45*time.Second, "the connection to be seen from "+want, func(ctx context.Context) (bool, error) {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		out, err := d.ssh(try, d.c.PublicDNSName, "netstat -tn")
+		if ctx.Err() != nil {
+			return false, nil // what the looks before saw is what counts
+		}
 		return strings.Contains(out, want+":"), errors.Join(err, fmt.Errorf("netstat says:\n%s", out))
 	})
-	let()
-	<-connected
-	if err == nil {
-		d.say("# %s sees a connection to %s come from %s", d.c.InstanceID, address, want)
+	if err != nil {
+		select {
+		case e := <-ended:
+			return fmt.Errorf("%w; %s", err, e)
+		default:
+			return err
+		}
 	}
-	return err
+	d.say("# %s sees a connection to %s come from %s", d.c.InstanceID, address, want)
+	return nil
 }
 
 // groups: a description is mandatory, one egress rule for everything, ingress

@@ -33,7 +33,7 @@ func TestGuestOfANode(t *testing.T) {
 	port := events.PortSpec{
 		Interface: "eni-00000000000000004", Instance: "i-0ccccccccccccccc1", VPC: "vpc-1", Tap: "tguest", MAC: mac, PrivateIP: at, MTU: 1450,
 		Hostname: "ip-172-31-16-4." + domain, Domain: domain, CIDR: netip.MustParsePrefix("172.31.16.0/20"), Router: netip.MustParseAddr("172.31.16.1"),
-		Resolver: netip.MustParseAddr("172.31.0.2"), Subnet: 7,
+		Resolver: netip.MustParseAddr("172.31.0.2"), Subnet: 7, DHCP: events.DHCPPart{Domain: domain, NameServers: []netip.Addr{netip.MustParseAddr("172.31.0.2")}},
 	}
 	spec := events.MetadataSpec{
 		Instance: port.Instance, KeyName: "mine", PublicKey: string(ssh.MarshalAuthorizedKey(key.PublicKey())), Region: "isle-1", Zone: "isle-1a",

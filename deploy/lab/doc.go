@@ -9,7 +9,8 @@
 //	region.json                     name, id, format, zones, hosts, ports
 //	ca/ca.pem, ca/ca.key            the region's certificate authority
 //	ca/<host>.pem, ca/<host>.key    the TLS certificate of a control plane
-//	ca/region.key                   32 bytes in hex: secrets are derived from it
+//	ca/region.key                   32 bytes in hex: what the region seals follows from it
+//	ca/accounts.key                 32 bytes in hex: secrets of access keys follow from it
 //	ca/users/<host>-<kind>.nk       nkey seed of one process, operator.nk a person's
 //	nodes/<host>/<kind>/config.toml what the program runs from
 //	nodes/<host>/<kind>/data/       what the program keeps
@@ -26,6 +27,10 @@
 // namespace with an address of 10.77.<zone>.0/24. With the memory hypervisor
 // everything listens on 127.0.0.1, on ports chosen once and kept in
 // region.json, because a Raft group remembers the addresses of its members.
+//
+// A region may have the accounts of another one, its root: it gets a copy of the
+// root's accounts.key when it is made. Regions ask each other through a socket in
+// their run directories, which their supervisors lead to a live zone.
 //
 // Writing a region twice changes nothing; what exists is kept, so keys and
 // certificates stay what they were.

@@ -222,3 +222,19 @@ func FuzzRegion(f *testing.F) {
 		}
 	})
 }
+
+// A name that is no program's is answered with one that is.
+func TestFindProgram(t *testing.T) {
+	r := made(t, 1, 1, Memory)
+	if p, err := r.FindProgram("isle-1a-1/compute"); err != nil || p.Name() != "isle-1a-1/compute" {
+		t.Errorf("%v %v", p.Name(), err)
+	}
+	_, err := r.FindProgram("compute")
+	if err == nil {
+		t.Fatal("compute is a program")
+	}
+	_, like, _ := strings.Cut(err.Error(), "like ")
+	if _, err := r.FindProgram(like); err != nil {
+		t.Errorf("the hint misleads: %v", err)
+	}
+}

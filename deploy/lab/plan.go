@@ -174,7 +174,7 @@ func (r *Region) FindHost(name string) (Host, error) {
 func (r *Region) FindProgram(name string) (Program, error) {
 	host, kind, ok := strings.Cut(name, "/")
 	if !ok {
-		return Program{}, fmt.Errorf("%q is not a program: name it host/kind, like %s/compute", name, r.Plan()[r.AZs].Name)
+		return Program{}, fmt.Errorf("%q is not a program: name it host/kind, like %s-1/compute", name, r.Zones()[0])
 	}
 	h, err := r.FindHost(host)
 	if err != nil {

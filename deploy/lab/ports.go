@@ -23,6 +23,11 @@ func (r *Region) choosePorts() error {
 	for _, p := range r.Ports {
 		taken[p] = true
 	}
+	if r.beside != nil {
+		for _, p := range r.beside.Ports {
+			taken[p] = true
+		}
+	}
 	choose := func(key string, from int) error {
 		if r.Ports[key] != 0 {
 			return nil

@@ -11,17 +11,24 @@ import (
 // C.2.2, RFC 6890).
 var benchmark = netip.MustParsePrefix("198.18.0.0/15")
 
-// publicBits is the size of one region's part.
-const publicBits = 20
+// One region's part, and how many there are.
+const (
+	publicBits = 20
+	parts      = 1 << (publicBits - 15)
+)
 
 // choosePublic takes a part of the benchmark network that no interface of this
-// machine has, for good. Regions begin to look at different places, so that one
-// that is down keeps its part from the next one that is made.
+// machine has, nor the region whose accounts this one has, for good. Regions
+// begin to look at different places, so that one that is down keeps its part
+// from the next one that is made.
 func (r *Region) choosePublic() error {
 	if r.Public.IsValid() || r.Formed {
 		return nil
 	}
 	var taken []netip.Prefix
+	if r.beside != nil && r.beside.Public.IsValid() {
+		taken = append(taken, r.beside.Public)
+	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
@@ -31,11 +38,9 @@ func (r *Region) choosePublic() error {
 			taken = append(taken, p.Masked())
 		}
 	}
-	var seed int
-	fmt.Sscanf(r.Tag(), "%x", &seed)
-	const parts = 1 << (publicBits - 15)
+	first := r.firstPart()
 	for i := range parts {
-		p := part((seed + i) % parts)
+		p := part((first + i) % parts)
 		free := true
 		for _, t := range taken {
 			free = free && !t.Overlaps(p)
@@ -46,6 +51,13 @@ func (r *Region) choosePublic() error {
 		}
 	}
 	return fmt.Errorf("all of %s is in use on this machine: end a region with `skerry down --purge`", benchmark)
+}
+
+// firstPart is where the region begins to look.
+func (r *Region) firstPart() int {
+	var seed int
+	fmt.Sscanf(r.Tag(), "%x", &seed)
+	return seed % parts
 }
 
 // part is the i-th part of the benchmark network.

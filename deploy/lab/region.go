@@ -47,8 +47,17 @@ type Region struct {
 	Ports      map[string]int `json:"ports"`           // loopback ports: api, bus, and <host>/<use> with Memory
 	Formed     bool           `json:"formed"`          // the voters have met: none may form a group of its own again
 	Created    time.Time      `json:"created"`
+	Root       *Root          `json:"root,omitempty"` // the region whose accounts this one trusts
 
-	dir string
+	dir    string
+	beside *Region // whose ports and public addresses this one leaves alone when it is made
+}
+
+// Root is a region of this machine whose accounts another one trusts.
+type Root struct {
+	Region string `json:"region"`
+	Dir    string `json:"dir"`
+	At     string `json:"at"` // where it is asked
 }
 
 // Capacity is what one host offers.
@@ -185,6 +194,10 @@ func (r *Region) MakeRun() error {
 	}
 	return nil
 }
+
+// Asked is where other regions ask this one: a socket, because the control planes
+// of a region with namespaces see no port of another one.
+func (r *Region) Asked() string { return filepath.Join(r.Run(), "regions") }
 
 // Control is the socket of the region's supervisor.
 func (r *Region) Control() string { return filepath.Join(r.Run(), "control") }

@@ -38,6 +38,9 @@ func (r *Region) Write() error {
 	if err := regionKey(r.Path("ca", "region.key")); err != nil {
 		return err
 	}
+	if err := r.accountsKey(); err != nil {
+		return err
+	}
 	users, err := r.users()
 	if err != nil {
 		return err
@@ -110,6 +113,13 @@ func (r *Region) Config(p Program, users []config.User) *config.Config {
 		}
 		if r.Public.IsValid() {
 			c.Services.Public = []string{r.Public.String()}
+		}
+		c.Services.Endpoint, c.Services.At = fmt.Sprintf("127.0.0.1:%d", r.Ports["api"]), []string{"unix:" + r.Asked()}
+		if r.HasAccountsKey() {
+			c.Services.AccountsKey = r.AccountsKey()
+		}
+		if r.Root != nil {
+			c.Services.Root = &config.Root{Region: r.Root.Region, At: []string{r.Root.At}}
 		}
 	case config.Compute:
 		c.Compute = &config.ComputeConfig{Hypervisor: r.Hypervisor,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"skerry/events"
+	"skerry/events/bus"
 )
 
 // Status is the region at a glance, beside what each voter says of itself.
@@ -57,6 +58,28 @@ func (c *Client) Instance(ctx context.Context, id string) (events.InstanceStatus
 func (c *Client) Volume(ctx context.Context, id string) (events.VolumeStatus, error) {
 	var v events.VolumeStatus
 	return v, c.Query(ctx, "volume", events.VolumeQuery{Volume: events.VolumeID(id)}, &v)
+}
+
+// Story asks for the events that name a resource, oldest first, all of them.
+func (c *Client) Story(ctx context.Context, resource string) ([]events.Record, error) {
+	var out []events.Record
+	for {
+		q := events.StoryQuery{Resource: resource}
+		if len(out) > 0 {
+			q.First = out[len(out)-1].N + 1
+		}
+		var page bus.HistoryAnswer
+		if err := c.Query(ctx, "story", q, &page); err != nil || len(page.Records) == 0 {
+			return out, err
+		}
+		out = append(out, page.Records...)
+	}
+}
+
+// Moment asks what a resource was after an event or at a time.
+func (c *Client) Moment(ctx context.Context, q events.MomentQuery) (events.Moment, error) {
+	var m events.Moment
+	return m, c.Query(ctx, "moment", q, &m)
 }
 
 // Accounts lists the accounts with their keys.

@@ -75,9 +75,16 @@ func (c *Client) Query(ctx context.Context, what string, in, out any) error {
 
 // Command lets the region decide something. A refusal is an *events.Fault.
 func (c *Client) Command(ctx context.Context, cmd events.Command) (events.Reply, error) {
+	return c.CommandFor(ctx, "", cmd)
+}
+
+// CommandFor is Command in an account's name.
+func (c *Client) CommandFor(ctx context.Context, account events.AccountID, cmd events.Command) (events.Reply, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	rep, err := c.bus.Command(ctx, bus.NewStamp("operator"), cmd)
+	s := bus.NewStamp("operator")
+	s.Account = account
+	rep, err := c.bus.Command(ctx, s, cmd)
 	if err == nil {
 		c.settle(ctx, rep.N)
 	}
@@ -130,10 +137,14 @@ func Find[E events.Event](rep events.Reply) (E, bool) {
 	return none, false
 }
 
-// Secret derives the secret of an access key from the region's key, as the
+// Secret derives the secret of an access key from the accounts' key, as the
 // control planes do, so that no secret ever travels.
 func Secret(r *lab.Region, accessKey string) (string, error) {
-	k, err := seal.Read(r.Path("ca", "region.key"))
+	path := r.Path("ca", "region.key")
+	if r.HasAccountsKey() {
+		path = r.AccountsKey()
+	}
+	k, err := seal.Read(path)
 	if err != nil {
 		return "", fmt.Errorf("operator: %w", err)
 	}

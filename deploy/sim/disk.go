@@ -43,8 +43,9 @@ func (d *Disk) Arm(n int, rng *rand.Rand) <-chan struct{} {
 	return d.died
 }
 
-// sync counts a sync and says whether the process may go on.
-func (d *Disk) sync() {
+// sync counts a sync and does it, unless the disk has died. A sync that has
+// passed is on the disk before another one can be the last.
+func (d *Disk) sync(do func() error) error {
 	d.mu.Lock()
 	if d.arm > 0 {
 		if d.arm--; d.arm == 0 {
@@ -53,16 +54,20 @@ func (d *Disk) sync() {
 		}
 	}
 	dead, released := d.after != nil, d.released
-	d.mu.Unlock()
-	if dead {
-		<-released
+	if !dead {
+		defer d.mu.Unlock()
+		return do()
 	}
+	d.mu.Unlock()
+	<-released
+	return do()
 }
 
 // Cut takes the power away now, if the disk has not died already.
 func (d *Disk) Cut(rng *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.arm = 0
 	if d.after == nil {
 		d.after = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 		close(d.died)
@@ -96,9 +101,15 @@ type gateFile struct {
 	disk *Disk
 }
 
-func (f gateFile) Sync() error                       { f.disk.sync(); return f.File.Sync() }
-func (f gateFile) SyncData() error                   { f.disk.sync(); return f.File.SyncData() }
-func (f gateFile) SyncTo(length int64) (bool, error) { f.disk.sync(); return f.File.SyncTo(length) }
+func (f gateFile) Sync() error     { return f.disk.sync(f.File.Sync) }
+func (f gateFile) SyncData() error { return f.disk.sync(f.File.SyncData) }
+func (f gateFile) SyncTo(length int64) (full bool, err error) {
+	err = f.disk.sync(func() error {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
 
 func (g *gateFS) wrap(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {

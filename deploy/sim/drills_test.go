@@ -148,7 +148,7 @@ func TestGatewayLostAndBack(t *testing.T) {
 		d := r.attached(c.Accounts[0])
 		v := r.view()
 		i, _ := v.Instances.Get(string(d.inst))
-		f := i.Interfaces[0]
+		f := i.Interfaces(v)[0].Interface
 		r.Must(events.Stamp{Account: i.Account}, events.AuthorizeRules{Group: f.Groups[0],
 			Rules: []events.Rule{{Protocol: "udp", From: 4000, To: 4000, CIDR: netip.MustParsePrefix("0.0.0.0/0")}}})
 		r.Settle()

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"syscall"
 	"time"
@@ -17,8 +18,11 @@ type Fault struct {
 	Do   func(*Region)
 }
 
-// Faults are the kinds that a seed draws from.
-var Faults = []Fault{
+// Faults are the kinds that a seed of a whole region draws from.
+var Faults = slices.Concat(CoreFaults, HostFaults)
+
+// CoreFaults befall voters, their disks, wires and clocks, and the bus.
+var CoreFaults = []Fault{
 	{"leader isolated", func(r *Region) {
 		z := r.WaitLeader(nil)
 		z.Isolate()
@@ -56,6 +60,56 @@ var Faults = []Fault{
 		r.pause(10, 15)
 		z.Restart()
 	}},
+	{"bus destroyed", func(r *Region) {
+		r.Bus.Stop()
+		r.pause(1, 5)
+		if err := r.Bus.Start(); err != nil {
+			r.T.Fatal(err)
+		}
+	}},
+	{"clock of a voter jumps", func(r *Region) {
+		z := r.anyZone()
+		z.setSkew(time.Duration(r.Rng.IntN(1200)-600) * time.Second)
+		r.pause(3, 6)
+		z.setSkew(0)
+	}},
+	{"messages between voters are lost", func(r *Region) {
+		for _, z := range r.Zones {
+			z.wire.set(Weather{Loss: r.Rng.IntN(20), Deaf: r.Rng.IntN(20)})
+		}
+		r.pause(2, 6)
+		r.fine()
+	}},
+	{"messages between voters come twice, late and out of order", func(r *Region) {
+		for _, z := range r.Zones {
+			z.wire.set(Weather{Duplicate: 30, Delay: time.Duration(1+r.Rng.IntN(60)) * time.Millisecond})
+		}
+		r.pause(2, 6)
+		r.fine()
+	}},
+	{"a voter is slow", func(r *Region) {
+		z := r.anyZone()
+		z.wire.set(Weather{Delay: time.Duration(100+r.Rng.IntN(200)) * time.Millisecond})
+		r.pause(2, 6)
+		r.fine()
+	}},
+	{"every voter loses power", func(r *Region) {
+		for _, z := range r.Zones {
+			z.Disk.Cut(rand.New(rand.NewPCG(r.Rng.Uint64(), 2)))
+		}
+		for _, z := range r.Zones {
+			z.fell()
+		}
+		r.pause(0, 3)
+		for _, z := range r.Zones {
+			z.Restart()
+		}
+		r.WaitLeader(nil)
+	}},
+}
+
+// HostFaults befall hosts, their programs, guests and volumes.
+var HostFaults = []Fault{
 	{"host's replies are lost", func(r *Region) {
 		h := r.anyHost()
 		h.Port.Cut(false, true)
@@ -67,13 +121,6 @@ var Faults = []Fault{
 		h.Port.Cut(true, false)
 		r.pause(2, 20)
 		h.Port.Cut(false, false)
-	}},
-	{"bus destroyed", func(r *Region) {
-		r.Bus.Stop()
-		r.pause(1, 5)
-		if err := r.Bus.Start(); err != nil {
-			r.T.Fatal(err)
-		}
 	}},
 	{"agent restarts", func(r *Region) {
 		h := r.anyHost()
@@ -142,12 +189,6 @@ var Faults = []Fault{
 		r.pause(2, 6)
 		h.HV.SetFaults(memory.Faults{})
 	}},
-	{"clock of a voter jumps", func(r *Region) {
-		z := r.anyZone()
-		z.setSkew(time.Duration(r.Rng.IntN(1200)-600) * time.Second)
-		r.pause(3, 6)
-		z.setSkew(0)
-	}},
 }
 
 func (z *Zone) setSkew(d time.Duration) {
@@ -159,6 +200,13 @@ func (z *Zone) setSkew(d time.Duration) {
 // pause lets from to to seconds pass.
 func (r *Region) pause(from, to int) {
 	time.Sleep(time.Duration(from*1000+r.Rng.IntN((to-from)*1000+1)) * time.Millisecond)
+}
+
+// fine ends all weather.
+func (r *Region) fine() {
+	for _, z := range r.Zones {
+		z.wire.set(Weather{})
+	}
 }
 
 func (r *Region) anyZone() *Zone {

@@ -155,7 +155,8 @@ func (h *Host) StartProgram(kind string) {
 		o.Address, o.Capacity = h.Address.String(), events.Capacity{}
 		n := node.New(o)
 		n.SetKeeper(ports.New(h.Plane, ports.Options{Host: h.ID, Kind: kind, Log: log,
-			Report: func(ctx context.Context, c events.ReportRemoved) error { return n.Report(ctx, c) }}))
+			Report: func(ctx context.Context, c events.ReportRemoved) error { return n.Report(ctx, c) },
+			Serves: func(ctx context.Context, c events.ReportNATGateway) error { return n.Report(ctx, c) }}))
 		run = n.Run
 	}
 	p := r.start(func(ctx context.Context) {
@@ -184,7 +185,9 @@ func (h *Host) blocks() (map[events.VolumeID]string, []string, bool) {
 	}
 	out := map[events.VolumeID]string{}
 	for _, o := range have.Objects {
-		out[events.VolumeID(o.ID)] = o.State
+		if o.Kind == "volume" {
+			out[events.VolumeID(o.ID)] = o.State
+		}
 	}
 	return out, have.Orphans, true
 }
@@ -377,6 +380,10 @@ func (p *Plane) differs(set events.SpecSet) string {
 			var w events.FabricSpec
 			read(&w)
 			t.Nodes = append(t.Nodes, w.Nodes...)
+		case events.SpecNAT:
+			var w events.NATSpec
+			read(&w)
+			t.NATs = append(t.NATs, w)
 		}
 	}
 	switch {

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -53,9 +54,20 @@ func (r *Region) Watch() *Witness {
 	return w
 }
 
+// Journal is what callers of the region know.
+type Journal interface {
+	// Acked are the acknowledged commands, and the longest time between two.
+	Acked() ([]Ack, time.Duration)
+}
+
+// behind is how long a voter may take to catch up. Raft waits for up to ten
+// seconds between two attempts with one that did not answer, and needs several
+// where a snapshot has to go over.
+const behind = time.Minute
+
 // Judge heals nothing: with every zone up and healed it waits until the region
 // has settled, and checks what must hold of it.
-func (r *Region) Judge(w *Witness, clients ...*Clients) {
+func (r *Region) Judge(w *Witness, clients ...Journal) {
 	r.T.Helper()
 	r.Settle()
 	leader := r.WaitLeader(nil)
@@ -63,12 +75,12 @@ func (r *Region) Judge(w *Witness, clients ...*Clients) {
 	// Replicas agree, in state and in history.
 	view := leader.Voter().View()
 	for _, z := range r.Zones {
-		r.Within(20*time.Second, z.Name+" has caught up", func() bool {
+		r.Within(behind, z.Name+" has caught up", func() bool {
 			v := z.Voter().View()
 			return v.Meta.Index >= view.Meta.Index
 		})
 	}
-	r.Within(20*time.Second, "all voters have the same state", func() bool {
+	r.Within(behind, "all voters have the same state", func() bool {
 		a := r.Zones[0].Voter().View()
 		for _, z := range r.Zones[1:] {
 			v := z.Voter().View()
@@ -84,10 +96,6 @@ func (r *Region) Judge(w *Witness, clients ...*Clients) {
 		if z == leader {
 			continue
 		}
-		r.Within(30*time.Second, z.Name+" holds the whole history", func() bool {
-			_, missing, err := z.Voter().History().Missing(view.Meta.N + 1)
-			return err == nil && !missing
-		})
 		for i, rec := range r.history(z, view.Meta.N) {
 			if rec.Hash != history[i].Hash {
 				r.T.Errorf("seed %d: event %d differs between %s and %s", r.o.Seed, rec.N, z.Name, leader.Name)
@@ -105,6 +113,7 @@ func (r *Region) Judge(w *Witness, clients ...*Clients) {
 			r.T.Fatalf("seed %d: the history breaks at event %d", r.o.Seed, i+1)
 		}
 		prev = rec.Hash
+		r.rested(again, rec)
 		again.Apply(rec)
 		causes[rec.Cause] = append(causes[rec.Cause], rec.N)
 	}
@@ -147,7 +156,31 @@ func (r *Region) Judge(w *Witness, clients ...*Clients) {
 	}
 }
 
+// rested checks that a public address is given only when every gateway has let
+// go of it.
+func (r *Region) rested(before *state.Tx, rec events.Record) {
+	var a netip.Addr
+	switch e := rec.Event.(type) {
+	case events.AddressAllocated:
+		a = e.Address
+	case events.PublicAddressAssigned:
+		a = e.Address
+	default:
+		return
+	}
+	if before.Owed(events.SpecPublic, a.String()) {
+		r.T.Errorf("seed %d: event %d gives %v while a gateway may still serve it", r.o.Seed, rec.N, a)
+	}
+}
+
+// history is what a voter holds of the first n events, once it has filled the
+// hole that a snapshot left: a leader may have one as well.
 func (r *Region) history(z *Zone, n uint64) []events.Record {
+	r.T.Helper()
+	r.Within(30*time.Second, z.Name+" holds the whole history", func() bool {
+		_, missing, err := z.Voter().History().Missing(n + 1)
+		return err == nil && !missing
+	})
 	var out []events.Record
 	for uint64(len(out)) < n {
 		page, err := z.Voter().History().Range(uint64(len(out))+1, int(n)-len(out))
@@ -236,7 +269,7 @@ func (r *Region) unsettled() string {
 // judgeState checks what must hold in every state.
 func (r *Region) judgeState(v *state.View) {
 	used := map[events.HostID]events.Need{}
-	addrs, macs := map[string]events.InstanceID{}, map[string]events.InstanceID{}
+	addrs, macs, slots := map[string]events.InterfaceID{}, map[string]events.InterfaceID{}, map[string]events.InterfaceID{}
 	for _, i := range v.Instances.All() {
 		if !i.Live() {
 			continue
@@ -246,16 +279,25 @@ func (r *Region) judgeState(v *state.View) {
 		u.MemoryMiB += i.Need.MemoryMiB
 		u.DiskGiB += i.Need.DiskGiB
 		used[i.Host] = u
-		for _, f := range i.Interfaces {
-			at := string(f.Subnet) + "/" + f.PrivateIP.String()
+	}
+	for _, f := range v.Interfaces.All() {
+		id := f.Interface.ID
+		for _, a := range f.Addresses() {
+			at := string(f.Interface.Subnet) + "/" + a.String()
 			if o, twice := addrs[at]; twice {
-				r.T.Errorf("seed %d: %s and %s have the address %s", r.o.Seed, o, i.ID, at)
+				r.T.Errorf("seed %d: %s and %s have the address %s", r.o.Seed, o, id, at)
 			}
-			if o, twice := macs[f.MAC]; twice {
-				r.T.Errorf("seed %d: %s and %s have the MAC %s", r.o.Seed, o, i.ID, f.MAC)
-			}
-			addrs[at], macs[f.MAC] = i.ID, i.ID
+			addrs[at] = id
 		}
+		if o, twice := macs[f.Interface.MAC]; twice {
+			r.T.Errorf("seed %d: %s and %s have the MAC %s", r.o.Seed, o, id, f.Interface.MAC)
+		}
+		macs[f.Interface.MAC] = id
+		slot := fmt.Sprintf("%s at %d", f.Instance, f.Interface.DeviceIndex)
+		if o, twice := slots[slot]; twice && f.Instance != "" {
+			r.T.Errorf("seed %d: %s and %s are both attached to %s", r.o.Seed, o, id, slot)
+		}
+		slots[slot] = id
 	}
 	for _, h := range v.Hosts.All() {
 		n, _ := v.Compute(h.Host)
@@ -328,7 +370,7 @@ func (r *Region) judgeWitness(w *Witness, history []events.Record) {
 }
 
 // Summary is one line about a run.
-func (r *Region) Summary(clients *Clients) string {
+func (r *Region) Summary(clients Journal) string {
 	acked, worst := clients.Acked()
 	n := uint64(0)
 	if z := r.Leader(); z != nil {

@@ -37,6 +37,9 @@ func (r *Region) unsettledNetwork(v *state.View) string {
 		}
 	}
 	for _, z := range v.Zones.All() {
+		if len(r.Gates) == 0 {
+			break
+		}
 		if g, ok := v.Gateways.Get(string(z.Zone)); !ok || string(g.Host) != string(z.Zone)+"-gw" {
 			return fmt.Sprintf("%s is not served by its own gateway: %+v", z.Zone, g)
 		}
@@ -57,9 +60,11 @@ func (r *Region) guests(v *state.View) []guest {
 	var out []guest
 	for _, h := range r.Hosts {
 		for i := range v.InstancesOn(h.ID) {
-			for _, f := range i.Interfaces {
-				g := guest{host: h}
-				g.row, _ = v.Interfaces.Get(string(f.ID))
+			for _, row := range i.Interfaces(v) {
+				if row.Detaching {
+					continue
+				}
+				g, f := guest{row: row, host: h}, row.Interface
 				vpc, _ := v.VPCs.Get(string(f.VPC))
 				g.subnet, _ = v.Subnets.Get(string(f.Subnet))
 				g.vni = vpc.VNI
@@ -85,6 +90,22 @@ func allows(v *state.View, f events.Interface, egress bool, port int, peer netip
 			case rule.Group != "" && slices.Contains(peers, rule.Group), rule.CIDR.IsValid() && rule.CIDR.Contains(peer):
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// crosses reads the network ACL of a subnet as a user does: may UDP to a port, to or
+// from that peer, cross its edge.
+func crosses(v *state.View, subnet events.SubnetID, egress bool, dport int, peer netip.Addr) bool {
+	s, _ := v.Subnets.Get(string(subnet))
+	acl, ok := v.NetworkACLs.Get(string(s.ACL))
+	if !ok {
+		return true
+	}
+	for _, e := range acl.Entries {
+		if e.Egress == egress && e.CIDR.Contains(peer) && (e.Protocol == -1 || e.Protocol == 17 && dport >= e.From && dport <= e.To) {
+			return !e.Deny
 		}
 	}
 	return false
@@ -135,20 +156,25 @@ func (r *Region) judgePackets(v *state.View) (through, stopped int) {
 			continue
 		}
 		want := allows(v, from, true, dport, to.PrivateIP, to.Groups) && allows(v, to, false, dport, from.PrivateIP, from.Groups)
+		far := from.Subnet != to.Subnet
+		if far {
+			want = want && crosses(v, from.Subnet, true, dport, to.PrivateIP) && crosses(v, to.Subnet, false, dport, from.PrivateIP)
+		}
 		came := out.Way == plane.ToTap && out.Interface == to.ID
 		count(came)
 		if came != want {
 			wrong("UDP to port %d from %s on %s to %s on %s: came through %v, should %v: %+v", dport, from.ID, a.host.ID, to.ID, b.host.ID, came, want, out)
 			continue
 		}
-		if came { // and its answer, whatever the rules say
-			back := events.RouterMAC(b.subnet.Number)
+		if came { // and its answer, whatever the rules of the groups say
+			dst := events.RouterMAC(b.subnet.Number)
 			if from.Subnet == to.Subnet {
-				back = from.MAC
+				dst = from.MAC
 			}
-			out := r.Wire.Send(b.host.Plane.Datapath, to.ID, datagram(back, to.MAC, to.PrivateIP, from.PrivateIP, dport, sport))
-			if out.Way != plane.ToTap || out.Interface != from.ID {
-				wrong("the answer of %s to %s did not come back: %+v", to.ID, from.ID, out)
+			out := r.Wire.Send(b.host.Plane.Datapath, to.ID, datagram(dst, to.MAC, to.PrivateIP, from.PrivateIP, dport, sport))
+			back := out.Way == plane.ToTap && out.Interface == from.ID
+			if want := !far || crosses(v, to.Subnet, true, sport, from.PrivateIP) && crosses(v, from.Subnet, false, sport, to.PrivateIP); back != want {
+				wrong("the answer of %s to %s came back %v, should %v: %+v", to.ID, from.ID, back, want, out)
 			}
 		}
 	}
@@ -160,7 +186,7 @@ func (r *Region) judgePackets(v *state.View) (through, stopped int) {
 		sport, dport := 20000+(r.port*maxPairs+n)%40000, udp[r.Rng.IntN(len(udp))]
 		gate := r.Gates[r.Rng.IntN(len(r.Gates))] // each may carry, one announces
 		out := r.Wire.Enter(gate.Plane.Datapath, datagram("02:00:00:00:00:01", "02:00:00:00:00:02", outside, g.public, sport, dport))
-		came, want := out.Way == plane.ToTap && out.Interface == f.ID, allows(v, f, false, dport, outside, nil)
+		came, want := out.Way == plane.ToTap && out.Interface == f.ID, allows(v, f, false, dport, outside, nil) && crosses(v, f.Subnet, false, dport, outside)
 		count(came)
 		if came != want {
 			wrong("UDP to port %d from outside to %s of %s through %s: came through %v, should %v: %+v", dport, g.public, f.ID, gate.ID, came, want, out)
@@ -170,6 +196,12 @@ func (r *Region) judgePackets(v *state.View) (through, stopped int) {
 			continue
 		}
 		out = r.Wire.Send(g.host.Plane.Datapath, f.ID, datagram(events.RouterMAC(g.subnet.Number), f.MAC, f.PrivateIP, outside, dport, sport))
+		if !crosses(v, f.Subnet, true, sport, outside) {
+			if out.Way != plane.Dropped {
+				wrong("the answer of %s went out against its network ACL: %+v", f.ID, out)
+			}
+			continue
+		}
 		if out.Way != plane.ToUplink || netip.AddrFrom4([4]byte(out.Frame[26:30])) != g.public {
 			wrong("the answer of %s did not go out as %s: %+v", f.ID, g.public, out)
 		}
@@ -179,7 +211,7 @@ func (r *Region) judgePackets(v *state.View) (through, stopped int) {
 
 // judgeNetwork checks that nothing is given twice.
 func (r *Region) judgeNetwork(v *state.View) {
-	bound := map[events.InterfaceID]netip.Addr{}
+	bound := map[string]netip.Addr{}
 	for _, a := range v.Addresses.All() {
 		if !Public.Contains(a.Address) {
 			r.T.Errorf("seed %d: %v is none of the region's addresses", r.o.Seed, a.Address)
@@ -187,10 +219,11 @@ func (r *Region) judgeNetwork(v *state.View) {
 		if a.Interface == "" {
 			continue
 		}
-		if b, twice := bound[a.Interface]; twice {
-			r.T.Errorf("seed %d: %s has the public addresses %v and %v", r.o.Seed, a.Interface, a.Address, b)
+		private := string(a.Interface) + " " + a.Private.String()
+		if b, twice := bound[private]; twice {
+			r.T.Errorf("seed %d: %s has the public addresses %v and %v", r.o.Seed, private, a.Address, b)
 		}
-		bound[a.Interface] = a.Address
+		bound[private] = a.Address
 		if f, ok := v.Interfaces.Get(string(a.Interface)); !ok || f.Account != a.Account {
 			r.T.Errorf("seed %d: %v of %s is bound to %+v", r.o.Seed, a.Address, a.Account, f)
 		}
@@ -198,7 +231,7 @@ func (r *Region) judgeNetwork(v *state.View) {
 	macs := map[string]events.InterfaceID{}
 	for _, f := range v.Interfaces.All() {
 		i, ok := v.Instances.Get(string(f.Instance))
-		if !ok || !i.Live() {
+		if f.Instance != "" && (!ok || !i.Live()) {
 			r.T.Errorf("seed %d: %s is left of %s", r.o.Seed, f.Interface.ID, f.Instance)
 		}
 		for _, key := range []string{f.Interface.MAC, string(f.Interface.Subnet) + "/" + f.Interface.PrivateIP.String()} {

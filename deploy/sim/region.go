@@ -10,7 +10,8 @@
 //	              └─▶ journal ─▶ judge: nothing acknowledged is missing, …
 //
 // A seed fixes which faults come when. It does not fix the interleaving of
-// goroutines: a seed that fails may need several runs to fail again.
+// goroutines: a seed that fails may need several runs to fail again. Package
+// exact drills the decisions alone, where a seed fixes everything.
 package sim
 
 import (
@@ -42,8 +43,9 @@ const Name = "isle-1"
 // Options of a simulated region.
 type Options struct {
 	Seed  uint64
-	Zones int // 3 unless given
-	Hosts int // for guests: 2 in the first zone and 1 in the others unless given for each
+	Zones int  // 3 unless given
+	Hosts int  // for guests: 2 in the first zone and 1 in the others unless given for each
+	Core  bool // voters, bus and doors alone: no hosts, gateways and scheduler
 	// SnapshotThreshold is small in simulations, so that snapshots happen.
 	SnapshotThreshold uint64
 	Log               io.Writer // nil: none
@@ -68,6 +70,7 @@ type Region struct {
 	sched  *part
 	port   int // of the last judgement of packets
 	mu     sync.Mutex
+	wires  sync.Map // Raft wires by address
 }
 
 // Zone is one zone's control plane.
@@ -78,7 +81,7 @@ type Zone struct {
 	Skew   time.Duration // of its clock
 	region *Region
 	addr   raft.ServerAddress
-	wire   *raft.InmemTransport
+	wire   *raftWire
 
 	mu sync.Mutex
 	up *controlPlane
@@ -140,7 +143,8 @@ func New(t testing.TB, o Options) *Region {
 	}
 	for i := range o.Zones {
 		z := &Zone{Name: Name + string(rune('a'+i)), Disk: NewDisk(), Port: r.Bus.Port(), region: r}
-		z.addr, z.wire = raft.NewInmemTransport(raft.ServerAddress(z.Name))
+		z.addr = raft.ServerAddress(z.Name)
+		z.newWire()
 		r.Zones = append(r.Zones, z)
 	}
 	for _, z := range r.Zones {
@@ -149,10 +153,22 @@ func New(t testing.TB, o Options) *Region {
 	for _, z := range r.Zones {
 		z.Start(true)
 	}
+	if !o.Core {
+		r.build()
+	}
+	r.Within(20*time.Second, "the region is formed and its nodes have joined", func() bool {
+		z := r.Leader()
+		return z != nil && z.Voter().View().Meta.Region != "" && z.Voter().View().Nodes.Len() == 3*len(r.Hosts)+len(r.Gates)
+	})
+	return r
+}
+
+// build starts the scheduler and the hosts.
+func (r *Region) build() {
 	r.StartScheduler()
 	r.Wire = plane.NewWire()
 	for i := range r.Zones {
-		hosts := o.Hosts
+		hosts := r.o.Hosts
 		if hosts == 0 && i == 0 {
 			hosts = 2
 		}
@@ -164,11 +180,13 @@ func New(t testing.TB, o Options) *Region {
 	for _, h := range slices.Concat(r.Hosts, r.Gates) {
 		h.Start()
 	}
-	r.Within(20*time.Second, "the region is formed and its nodes have joined", func() bool {
-		z := r.Leader()
-		return z != nil && z.Voter().View().Nodes.Len() == 3*len(r.Hosts)+len(r.Gates)
-	})
-	return r
+}
+
+// newWire makes the zone's end of the Raft wires: Raft closes the one it had.
+func (z *Zone) newWire() {
+	_, wire := raft.NewInmemTransport(z.addr)
+	z.wire = &raftWire{InmemTransport: wire, all: &z.region.wires, rng: rand.New(rand.NewPCG(z.region.Rng.Uint64(), 6))}
+	z.region.wires.Store(z.addr, z.wire)
 }
 
 // Close ends everything.
@@ -189,8 +207,8 @@ func (r *Region) Close() {
 func (r *Region) connect(z *Zone) {
 	for _, other := range r.Zones {
 		if other != z {
-			z.wire.Connect(other.addr, other.wire)
-			other.wire.Connect(z.addr, z.wire)
+			z.wire.Connect(other.addr, other.wire.InmemTransport)
+			other.wire.Connect(z.addr, z.wire.InmemTransport)
 		}
 	}
 }
@@ -226,7 +244,8 @@ func (z *Zone) Start(first bool) {
 		form.Zones = append(form.Zones, events.Zone(o.Name))
 	}
 	v, err := voter.Open(voter.Options{AZ: z.Name, Voters: servers, Bootstrap: first, FS: z.Disk.FS, Dir: "/voter", Transport: z.wire,
-		Now: func() time.Time { z.mu.Lock(); defer z.mu.Unlock(); return time.Now().Add(z.Skew) }, Log: log, SnapshotThreshold: r.o.SnapshotThreshold})
+		Now: func() time.Time { z.mu.Lock(); defer z.mu.Unlock(); return time.Now().Add(z.Skew) }, Log: log,
+		SnapshotThreshold: r.o.SnapshotThreshold, SnapshotInterval: 2 * time.Second, Trailing: r.o.SnapshotThreshold})
 	if err != nil {
 		r.T.Fatalf("%s: %v", z.Name, err)
 	}
@@ -287,7 +306,13 @@ func (z *Zone) Crash(n int) {
 		z.Isolate()
 		z.Disk.Cut(cut)
 	}
+	z.fell()
+}
+
+// fell ends a zone whose disk has died.
+func (z *Zone) fell() {
 	z.Isolate()
+	z.wire.dead.Store(true)
 	z.Port.Cut(true, true)
 	z.Disk.Release()
 	z.Stop()
@@ -297,7 +322,7 @@ func (z *Zone) Crash(n int) {
 // Restart starts a crashed zone again.
 func (z *Zone) Restart() {
 	z.Port.Cut(false, false)
-	_, z.wire = raft.NewInmemTransport(z.addr) // Raft closed the one before
+	z.newWire()
 	z.region.connect(z)
 	z.Start(false)
 }
@@ -322,8 +347,9 @@ func (z *Zone) Deafen() {
 	}
 }
 
-// Heal joins the zone's wires again.
+// Heal joins the zone's wires again, in fine weather.
 func (z *Zone) Heal() {
+	z.wire.set(Weather{})
 	z.region.connect(z)
 	z.Port.Cut(false, false)
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +19,11 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 100, "seeded drills to run")
+	seeds = flag.Int("seeds", 780, "seeded drills to run")
 	seed  = flag.Uint64("seed", 0, "run seeds from this one on, in this process")
 	logs  = flag.Bool("log", false, "print the regions' logs on stderr")
+
+	writers = flag.Int("writers", 8, "writers of a seed of the core")
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +33,18 @@ func TestMain(m *testing.M) {
 
 // run runs a drill on a fresh region in a bubble and judges it.
 func run(t *testing.T, o Options, drill func(*Region, *Clients)) {
+	inBubble(t, o, func(r *Region) {
+		w := r.Watch()
+		c := r.StartClients(5)
+		drill(r, c)
+		c.Stop()
+		r.Judge(w, c)
+		r.T.Log(r.Summary(c))
+	})
+}
+
+// inBubble runs a drill on a fresh region in virtual time.
+func inBubble(t *testing.T, o Options, drill func(*Region)) {
 	if *logs {
 		o.Log = os.Stderr
 	}
@@ -44,77 +55,7 @@ func run(t *testing.T, o Options, drill func(*Region, *Clients)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(t, o)
 		defer r.Close()
-		w := r.Watch()
-		c := r.StartClients(5)
-		drill(r, c)
-		c.Stop()
-		r.Judge(w, c)
-		t.Log(r.Summary(c))
-	})
-}
-
-// Every seed draws its own faults, one after the other, under writers. Seeds
-// run in child processes, one per CPU: the NATS client keeps timers in a pool
-// that two bubbles of one process must not share.
-func TestSeeds(t *testing.T) {
-	if *seed != 0 {
-		for s := *seed; s < *seed+uint64(*seeds); s++ {
-			oneSeed(t, s)
-		}
-		return
-	}
-	workers := max(runtime.NumCPU(), 1)
-	if testing.Short() {
-		*seeds = min(*seeds, 2)
-	}
-	share := (*seeds + workers - 1) / workers
-	for w := range workers {
-		first, n := w*share+1, min(share, *seeds-w*share)
-		if n <= 0 {
-			break
-		}
-		t.Run(fmt.Sprintf("%d-%d", first, first+n-1), func(t *testing.T) {
-			t.Parallel()
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestSeeds$", "-test.v", "-seed", fmt.Sprint(first), "-seeds", fmt.Sprint(n))
-			child.Env = append(os.Environ(), "GOGC=400") // a seed lives for seconds, in little memory
-			out, err := child.CombinedOutput()
-			acked := 0
-			for _, line := range strings.Split(string(out), "\n") {
-				var s, a int
-				if _, after, ok := strings.Cut(line, ": seed "); ok {
-					if n, _ := fmt.Sscanf(after, "%d: %d acknowledged", &s, &a); n == 2 {
-						acked += a
-					}
-				}
-			}
-			if err != nil {
-				t.Errorf("%v\n%s", err, tail(out, 20_000))
-			}
-			t.Logf("%d commands acknowledged in %d seeds", acked, n)
-		})
-	}
-}
-
-func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
-
-func oneSeed(t *testing.T, s uint64) {
-	t.Run(fmt.Sprint(s), func(t *testing.T) {
-		var story []string
-		defer func() {
-			if t.Failed() {
-				t.Logf("seed %d: %s\nagain: go test ./deploy/sim -run TestSeeds -seed %d -seeds 1 -log", s, strings.Join(story, "; "), s)
-			}
-		}()
-		run(t, Options{Seed: s}, func(r *Region, c *Clients) {
-			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-				f := Faults[r.Rng.IntN(len(Faults))]
-				story = append(story, f.Name)
-				r.log.Info("FAULT", "name", f.Name)
-				f.Do(r)
-				r.log.Info("HEALED", "name", f.Name)
-				r.pause(0, 3)
-			}
-		})
+		drill(r)
 	})
 }
 

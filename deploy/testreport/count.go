@@ -37,6 +37,14 @@ func (r *report) pass()              { r.passed++ }
 func (r *report) fail(name string)   { r.failed = append(r.failed, outcome{name: name}) }
 func (r *report) skip(n, why string) { r.skipped = append(r.skipped, outcome{n, why}) }
 
+// add takes over what another report counted and said.
+func (r *report) add(o *report, said []byte) {
+	r.out.Write(said)
+	r.passed += o.passed
+	r.failed = append(r.failed, o.failed...)
+	r.skipped = append(r.skipped, o.skipped...)
+}
+
 // maxOutput bounds what is kept of one test's output.
 const maxOutput = 256 << 10
 

@@ -5,7 +5,9 @@
 //	go vet ./...                     one check
 //	go test -json  (all but deploy)  packages side by side
 //	go test -json  (deploy)          one package after another: they run whole
-//	                                 regions and need the processors
+//	                                 regions and need the processors, …
+//	go test -json  (deploy/sim)      … and these, in virtual time, take what is
+//	                                 left of them
 //	fuzz targets                     two at a time, within a budget
 //	what is left                     processes and regions that outlived their
 //	                                 tests are ended; each is a failure

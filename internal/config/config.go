@@ -70,6 +70,18 @@ type ServicesConfig struct {
 	Bootstrap bool     `toml:"bootstrap"`           // form the first configuration from Voters when there is no state
 	Images    string   `toml:"images,omitempty"`    // directory with the images this region offers at start (images.json)
 	Public    []string `toml:"public,omitempty"`    // blocks of public addresses that a new region gives out
+
+	// Of regions that share accounts.
+	AccountsKey string   `toml:"accounts_key,omitempty"` // file with 32 bytes in hex that all of them have; empty: the region's key
+	Endpoint    string   `toml:"endpoint,omitempty"`     // host[:port] of this region's API, as users reach it
+	At          []string `toml:"at,omitempty"`           // where other regions ask this one: http://host:port of a zone's API, or unix:path
+	Root        *Root    `toml:"root,omitempty"`         // the region whose accounts a new region trusts; none: it has its own
+}
+
+// Root is the region whose accounts another one trusts.
+type Root struct {
+	Region string   `toml:"region"`
+	At     []string `toml:"at"` // where it is asked, as above
 }
 
 // Voter is one member of the region's Raft group, and its bus server's route.
@@ -246,6 +258,14 @@ func (c *Config) check() error {
 		}
 		if d := time.Duration(c.Services.Heartbeat); d < 0 {
 			bad = append(bad, fmt.Errorf("key %q is %v: it cannot be negative", "services.heartbeat", d))
+		}
+		if o := c.Services.Root; o != nil {
+			need("services.root.region", o.Region)
+			need("services.accounts_key", c.Services.AccountsKey)
+			word("services.root.region", o.Region)
+			if o.Region == c.Region || len(o.At) == 0 {
+				bad = append(bad, errors.New("services.root is another region, and key \"services.root.at\" says where it is asked"))
+			}
 		}
 		for _, u := range c.Services.Users {
 			need("services.users.nkey", u.Nkey)

@@ -34,6 +34,13 @@ heartbeat = "400ms"
 bootstrap = true
 images = "/var/lib/skerry/images"
 public = ["198.18.0.0/20"]
+accounts_key = "/etc/skerry/accounts.key"
+endpoint = "ec2.isle-1.example"
+at = ["http://10.0.1.2:8080"]
+
+[services.root]
+region = "isle-0"
+at = ["http://10.0.0.2:8080"]
 
 [[services.voters]]
 az = "isle-1a"
@@ -151,6 +158,9 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{replace(`disk_gib = 100`, `disk_gib = -1`), []string{"compute.disk_gib"}},
 		{replace(`"400ms"`, `"soon"`), []string{"heartbeat", "soon"}},
 		{replace(`"400ms"`, `"-1s"`), []string{"services.heartbeat", "-1s"}},
+		{replace(`accounts_key = "/etc/skerry/accounts.key"`, ""), []string{`"services.accounts_key"`}},
+		{replace(`region = "isle-0"`, `region = "isle-1"`), []string{"services.root"}},
+		{replace(`at = ["http://10.0.0.2:8080"]`, ""), []string{`"services.root.at"`}},
 		{replace(`bootstrap = true`, `bootstrap = "yes"`), []string{"bootstrap"}},
 		{replace(`host = "isle-1a-cp"`, `host = "isle.1a"`), []string{`"host"`, "isle.1a"}},
 		{replace(`host = "isle-1a-cp"`, `host = "*"`), []string{`"host"`, "*"}},

@@ -178,8 +178,8 @@ func (n *Node) poked(m *nats.Msg) {
 }
 
 // wide are the kinds whose change may bring other objects into the set, such as
-// the first port in a VPC: the whole set is asked for.
-var wide = map[events.SpecKind]bool{events.SpecPort: true, events.SpecFabric: true}
+// the first port or NAT gateway in a VPC: the whole set is asked for.
+var wide = map[events.SpecKind]bool{events.SpecPort: true, events.SpecFabric: true, events.SpecNAT: true}
 
 // maxPoked is how many changed objects are asked for by name; with more the
 // whole set is.
@@ -222,6 +222,14 @@ func (n *Node) fetch(ctx context.Context) error {
 		n.poke = nil // what was asked for is not known: ask for all
 		n.mu.Unlock()
 		return err
+	}
+	if set.Boot != "" && set.Boot != n.boot {
+		// The join of another start came late, and after this one's.
+		n.joined.Store(false)
+		n.mu.Lock()
+		n.poke = nil
+		n.mu.Unlock()
+		return fmt.Errorf("the region knows the start %s of this node, not %s: it joins again", set.Boot, n.boot)
 	}
 	if q.Only != nil {
 		n.mu.Lock()

@@ -426,3 +426,25 @@ func TestAloneAndRestarted(t *testing.T) {
 		t.Errorf("%d incarnations of three starts", len(boots))
 	}
 }
+
+// A region that knows another start of the node, since that one's join came
+// late, is joined again, and what it said until then is not held.
+func TestAnotherStartIsKnown(t *testing.T) {
+	r := newRegion(t)
+	r.answer(func(events.SpecGet) *events.SpecSet { // r.mu is held
+		s := setOf(20, "i-1")
+		s.Boot = "another"
+		if len(r.joins) > 1 {
+			s.Boot = r.joins[len(r.joins)-1].Boot
+		}
+		return s
+	})
+	n, k, stop := r.start(t.TempDir(), time.Hour)
+	defer stop()
+	r.within("the set is held", func() bool { return len(k.seen()) > 0 })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.joins) != 2 || r.joins[1].Boot != n.Boot() || len(r.asked) != 2 || len(k.seen()) != 1 {
+		t.Errorf("joins %+v, asked %v, held %v", r.joins, r.asked, k.seen())
+	}
+}

@@ -62,7 +62,8 @@ func New(o node.Options, c config.NetworkConfig, run string) (*Agent, error) {
 		a.dhcp = &leases{log: o.Log, running: map[string]bool{}}
 	}
 	a.keeper = ports.New(dp, ports.Options{Host: o.Host, Kind: o.Kind, Log: o.Log, Held: a.held,
-		Report: func(ctx context.Context, r events.ReportRemoved) error { return a.node.Report(ctx, r) }})
+		Report: func(ctx context.Context, r events.ReportRemoved) error { return a.node.Report(ctx, r) },
+		Serves: func(ctx context.Context, r events.ReportNATGateway) error { return a.node.Report(ctx, r) }})
 	a.node.SetKeeper(a.keeper)
 	return a, nil
 }

@@ -393,7 +393,7 @@ func TestHost(t *testing.T) {
 	s.until("the region hears that b's port is gone", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return len(s.removed) > 0 && s.removed[0] == events.ReportRemoved{Host: "h1", Kind: events.SpecPort, ID: string(b.Interface)}
+		return len(s.removed) > 0 && s.removed[0] == events.ReportRemoved{Host: "h1", Kind: events.SpecPort, ID: string(b.Interface), Order: s.removed[0].Order} && s.removed[0].Order > 0
 	})
 	reply, err := s.conn.Request("sk.node.isle-1.isle-1a.h1.network.counters", nil, 5*time.Second)
 	if err != nil || !strings.Contains(string(reply.Data), `"reason":"delivered"`) {

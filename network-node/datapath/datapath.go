@@ -44,6 +44,8 @@ type Datapath interface {
 	Publics() ([]netip.Addr, error)
 	// Counters count packets by port and by what became of them.
 	Counters() ([]Counter, error)
+	// Translates says why it serves no NAT gateways, if it does not.
+	Translates() error
 	// Close lets go of it; packets go on.
 	Close() error
 }
@@ -54,6 +56,7 @@ type Tables struct {
 	Mappings []events.MappingSpec
 	Groups   []events.GroupSpec
 	Nodes    []netip.Addr // who may send on the fabric
+	NATs     []events.NATSpec
 }
 
 // Port is a tap that is held.
@@ -83,9 +86,9 @@ const (
 	UnknownPort                 // a tap that nobody described
 	Malformed                   // cannot be read
 	SourceMAC                   // not the MAC of the interface
-	ARP                         // no question about an address of the subnet, or another gateway's to answer
+	ARP                         // no question about an address of the subnet, or another gateway's to answer; neighbour discovery is the same in IPv6
 	Broadcast                   // to everybody, to a group, or to no address of one host
-	EtherType                   // neither ARP nor IPv4
+	EtherType                   // neither ARP nor IP
 	SourceAddress               // not an address of the interface
 	Service                     // no service at that link-local address and port
 	EgressRule                  // no rule of the sender's groups allows it
@@ -104,12 +107,13 @@ const (
 	TTL                         // too many hops
 	Options                     // IP options
 	Encap                       // the datapath is not ready
+	ACLRule                     // a network ACL denies it, or has no rule for it
 	reasons
 )
 
 var reasonNames = [reasons]string{"sent", "delivered", "unknown-port", "malformed", "source-mac", "arp", "broadcast", "ethertype",
 	"source-address", "service", "egress-rule", "no-route", "blackhole", "no-mapping", "destination", "ingress-rule", "fragment",
-	"sender", "sender-address", "not-here", "no-gateway", "no-public", "too-big", "ttl", "options", "encap"}
+	"sender", "sender-address", "not-here", "no-gateway", "no-public", "too-big", "ttl", "options", "encap", "acl-rule"}
 
 func (r Reason) String() string {
 	if r < reasons {
@@ -169,13 +173,14 @@ func CheckPort(p events.PortSpec) error {
 		}
 		return fmt.Errorf(format, a...)
 	}
+	only6 := !p.PrivateIP.IsValid() && !p.Router.IsValid() && len(p.IPv6) > 0
 	err := errors.Join(e1, e2,
 		bad(p.Interface != "" && len(p.Interface) <= 24, "an interface id of %d bytes", len(p.Interface)),
 		bad(tapName.MatchString(p.Tap) && p.Tap != "." && p.Tap != "..", "tap name %q", p.Tap),
 		bad(p.VNI > 0 && p.VNI < 1<<24, "network identifier %d", p.VNI),
-		bad(p.PrivateIP.Is4(), "private address %v", p.PrivateIP),
-		bad(p.Router.Is4(), "router %v", p.Router),
-		bad(p.Resolver.Is4(), "resolver %v", p.Resolver),
+		bad(p.PrivateIP.Is4() || only6, "private address %v", p.PrivateIP),
+		bad(p.Router.Is4() || only6, "router %v", p.Router),
+		bad(p.Resolver.Is4() || !p.Resolver.IsValid() && len(p.IPv6) > 0, "resolver %v", p.Resolver),
 		bad(p.MTU >= 576 && p.MTU <= 65535, "an MTU of %d", p.MTU),
 		bad(len(p.Groups) <= MaxGroups, "%d security groups, at most %d", len(p.Groups), MaxGroups))
 	if err != nil {

@@ -107,12 +107,7 @@ func reply(m *dhcpv4.DHCPv4, p events.PortSpec, mac net.HardwareAddr, kind dhcpv
 			dhcpv4.WithRouter(ip(p.Router)),
 			dhcpv4.WithOption(dhcpv4.OptBroadcastAddress(ip(broadcast(p.CIDR)))),
 		)
-		if p.Resolver.Is4() {
-			with = append(with, dhcpv4.WithDNS(ip(p.Resolver)))
-		}
-		if p.Domain != "" {
-			with = append(with, dhcpv4.WithOption(dhcpv4.OptDomainName(p.Domain)))
-		}
+		with = append(with, told(p.DHCP)...)
 		if host, _, _ := strings.Cut(p.Hostname, "."); host != "" {
 			with = append(with, dhcpv4.WithOption(dhcpv4.OptHostName(host)))
 		}
@@ -149,6 +144,31 @@ func reply(m *dhcpv4.DHCPv4, p events.PortSpec, mac net.HardwareAddr, kind dhcpv
 		from, _ = net.ParseMAC(events.RouterMAC(p.Subnet))
 	}
 	return frame(from, toMAC, ip(p.Router), toIP, r.ToBytes())
+}
+
+// told are the options of a VPC's set. DHCP for IPv4 names servers of IPv4.
+func told(p events.DHCPPart) (out []dhcpv4.Modifier) {
+	servers := func(list []netip.Addr, option func(...net.IP) dhcpv4.Option) {
+		var four []net.IP
+		for _, a := range list {
+			if a.Is4() {
+				four = append(four, ip(a))
+			}
+		}
+		if len(four) > 0 {
+			out = append(out, dhcpv4.WithOption(option(four...)))
+		}
+	}
+	servers(p.NameServers, dhcpv4.OptDNS)
+	servers(p.TimeServers, dhcpv4.OptNTPServers)
+	servers(p.NetBIOSServers, dhcpv4.OptNetBIOSNameServers)
+	if p.Domain != "" {
+		out = append(out, dhcpv4.WithOption(dhcpv4.OptDomainName(p.Domain)))
+	}
+	if p.NetBIOSNode != 0 {
+		out = append(out, dhcpv4.WithGeneric(dhcpv4.OptionNetBIOSOverTCPIPNodeType, []byte{byte(p.NetBIOSNode)}))
+	}
+	return out
 }
 
 // broadcast is the last address of a subnet.

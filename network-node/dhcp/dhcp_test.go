@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -26,6 +27,7 @@ func port() events.PortSpec {
 	return events.PortSpec{
 		Interface: "eni-00000000000000004", Tap: "t1", MAC: guestMAC, PrivateIP: netip.MustParseAddr("172.31.16.4"),
 		MTU: 1450, Hostname: "ip-172-31-16-4.isle-1.compute.internal", Domain: "isle-1.compute.internal",
+		DHCP: events.DHCPPart{Domain: "isle-1.compute.internal", NameServers: []netip.Addr{netip.MustParseAddr("172.31.0.2")}},
 		CIDR: netip.MustParsePrefix("172.31.16.0/20"), Router: netip.MustParseAddr("172.31.16.1"),
 		RouterMAC: events.RouterMAC(7), Resolver: netip.MustParseAddr("172.31.0.2"), Subnet: 7,
 	}
@@ -147,6 +149,27 @@ func TestWhatIsTold(t *testing.T) {
 	}
 	if _, what := answer(ask(t, dhcpv4.MessageTypeDiscover), events.PortSpec{}); what != ignored {
 		t.Errorf("a port without an address was answered: %d", what)
+	}
+}
+
+// What a VPC's set says is told, and what it does not say is not.
+func TestOptions(t *testing.T) {
+	a := netip.MustParseAddr
+	p := port()
+	p.DHCP = events.DHCPPart{Domain: "example.com", NameServers: []netip.Addr{a("10.0.0.1"), a("fd00::1"), a("172.31.0.2")}, TimeServers: []netip.Addr{a("10.0.0.3"), a("10.0.0.4")},
+		NetBIOSServers: []netip.Addr{a("10.0.0.5")}, NetBIOSNode: 2, PreferredIPv6: 140}
+	b, _ := answer(ask(t, dhcpv4.MessageTypeDiscover), p)
+	_, _, m := read(t, b)
+	if got := fmt.Sprint(m.DomainName(), m.DNS(), m.NTPServers(), m.NetBIOSNameServers(), m.Options.Get(dhcpv4.OptionNetBIOSOverTCPIPNodeType)); got != "example.com[10.0.0.1 172.31.0.2] [10.0.0.3 10.0.0.4] [10.0.0.5] [2]" {
+		t.Errorf("told %s", got)
+	}
+	p.DHCP = events.DHCPPart{NameServers: []netip.Addr{a("fd00::1")}}
+	b, _ = answer(ask(t, dhcpv4.MessageTypeDiscover), p)
+	_, _, m = read(t, b)
+	for _, o := range []dhcpv4.OptionCode{dhcpv4.OptionDomainName, dhcpv4.OptionDomainNameServer, dhcpv4.OptionNTPServers, dhcpv4.OptionNetBIOSOverTCPIPNameServer, dhcpv4.OptionNetBIOSOverTCPIPNodeType} {
+		if m.Options.Has(o) {
+			t.Errorf("%v was told: %s", o, m.Summary())
+		}
 	}
 }
 

@@ -78,7 +78,10 @@ func grow(m events.MetadataSpec) tree {
 		if i == 0 { // the primary one speaks for the instance
 			t.some(md+"hostname", n.LocalName)
 			t.some(md+"local-hostname", n.LocalName)
-			t.put(md+"local-ipv4", n.PrivateIP.String())
+			t.some(md+"local-ipv4", text(n.PrivateIP))
+			if len(n.IPv6) > 0 {
+				t.put(md+"ipv6", n.IPv6[0].String())
+			}
 			t.put(md+"mac", n.MAC)
 			t.some(md+"public-hostname", n.PublicName)
 			t.some(md+"public-ipv4", text(n.Public))
@@ -106,7 +109,16 @@ func (t tree) network(at string, m events.MetadataSpec, n events.InterfacePart) 
 	t.put(at+"device-number", strconv.Itoa(n.Index))
 	t.put(at+"interface-id", string(n.Interface))
 	t.some(at+"local-hostname", n.LocalName)
-	t.put(at+"local-ipv4s", n.PrivateIP.String())
+	if n.PrivateIP.IsValid() {
+		t.put(at+"local-ipv4s", lines(append([]netip.Addr{n.PrivateIP}, n.Secondary...)))
+		t.put(at+"subnet-ipv4-cidr-block", n.SubnetCIDR.String())
+	}
+	t.some(at+"ipv4-prefix", lines(n.Prefixes))
+	t.some(at+"ipv6s", lines(n.IPv6))
+	if n.SubnetCIDR6.IsValid() {
+		t.put(at+"subnet-ipv6-cidr-blocks", n.SubnetCIDR6.String())
+	}
+	t.some(at+"vpc-ipv6-cidr-blocks", lines(n.VPCBlocks6))
 	t.put(at+"mac", n.MAC)
 	t.put(at+"owner-id", string(m.Account))
 	t.some(at+"public-hostname", n.PublicName)
@@ -121,16 +133,20 @@ func (t tree) network(at string, m events.MetadataSpec, n events.InterfacePart) 
 	t.some(at+"security-group-ids", strings.Join(ids, "\n"))
 	t.some(at+"security-groups", strings.Join(n.GroupNames, "\n"))
 	t.put(at+"subnet-id", string(n.Subnet))
-	t.put(at+"subnet-ipv4-cidr-block", n.SubnetCIDR.String())
 	t.put(at+"vpc-id", string(n.VPC))
 	if len(n.VPCBlocks) > 0 {
-		all := make([]string, len(n.VPCBlocks))
-		for i, b := range n.VPCBlocks {
-			all[i] = b.String()
-		}
-		t.put(at+"vpc-ipv4-cidr-block", all[0])
-		t.put(at+"vpc-ipv4-cidr-blocks", strings.Join(all, "\n"))
+		t.put(at+"vpc-ipv4-cidr-block", n.VPCBlocks[0].String())
+		t.put(at+"vpc-ipv4-cidr-blocks", lines(n.VPCBlocks))
 	}
+}
+
+// lines writes a list, one to a line.
+func lines[T fmt.Stringer](list []T) string {
+	out := make([]string, len(list))
+	for i, x := range list {
+		out[i] = x.String()
+	}
+	return strings.Join(out, "\n")
 }
 
 // document is the instance identity document, in EC2's layout. It is not signed:
@@ -138,7 +154,7 @@ func (t tree) network(at string, m events.MetadataSpec, n events.InterfacePart) 
 func document(m events.MetadataSpec) string {
 	var private string
 	if len(m.Interfaces) > 0 {
-		private = m.Interfaces[0].PrivateIP.String()
+		private = text(m.Interfaces[0].PrivateIP)
 	}
 	b, err := json.MarshalIndent(struct {
 		Account  events.AccountID  `json:"accountId"`

@@ -39,6 +39,7 @@ type Options struct {
 	Kind   string // network or gateway
 	Log    *slog.Logger
 	Report func(context.Context, events.ReportRemoved) error
+	Serves func(context.Context, events.ReportNATGateway) error
 	Held   func([]datapath.Port) // called after each pass; may be nil
 }
 
@@ -151,6 +152,8 @@ func read(specs map[object]events.Spec, before map[object]parsed) known {
 			n.tables.Groups = append(n.tables.Groups, *v)
 		case *events.FabricSpec:
 			n.tables.Nodes = append(n.tables.Nodes, v.Nodes...)
+		case *events.NATSpec:
+			n.tables.NATs = append(n.tables.NATs, *v)
 		}
 		if err != nil {
 			n.bad[o.String()] = fmt.Sprintf("spec unreadable: %v: %v", o, err)
@@ -177,6 +180,8 @@ func parse(s events.Spec) parsed {
 		p.value = new(events.GroupSpec)
 	case events.SpecFabric:
 		p.value = new(events.FabricSpec)
+	case events.SpecNAT:
+		p.value = new(events.NATSpec)
 	default:
 		return p
 	}
@@ -230,6 +235,7 @@ func (k *Keeper) Pass(ctx context.Context) error {
 			}
 		}
 	}
+	errs = append(errs, k.tell(ctx, w.Tables, now))
 	ports, err := k.dp.Ports()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
@@ -244,6 +250,34 @@ func (k *Keeper) Pass(ctx context.Context) error {
 		k.o.Held(ports)
 	}
 	return errors.Join(errs...)
+}
+
+// tell reports the NAT gateways that the data plane serves and the region has not
+// heard of, or that it cannot serve them.
+func (k *Keeper) tell(ctx context.Context, tables string, n known) error {
+	k.mu.Lock()
+	applied := k.tables == tables
+	k.mu.Unlock()
+	if !applied {
+		return nil
+	}
+	no := k.dp.Translates()
+	for _, g := range n.tables.NATs {
+		if g.Known {
+			continue
+		}
+		r := events.ReportNATGateway{Gateway: g.Gateway, Host: k.o.Host, Ready: no == nil}
+		if no != nil {
+			r.Detail = no.Error()
+		}
+		ctx, cancel := context.WithTimeout(ctx, reportFor)
+		err := k.o.Serves(ctx, r)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("ports: report %s: %w", g.Gateway, err)
+		}
+	}
+	return nil
 }
 
 func (k *Keeper) want() (w want, specs map[object]events.Spec, n known, ready bool) {
@@ -311,7 +345,7 @@ func (k *Keeper) do(ctx context.Context, s step, w want, specs map[object]events
 	case doReport:
 		ctx, cancel := context.WithTimeout(ctx, reportFor)
 		defer cancel()
-		return k.o.Report(ctx, events.ReportRemoved{Host: k.o.Host, Kind: s.Kind, ID: s.ID})
+		return k.o.Report(ctx, events.ReportRemoved{Host: k.o.Host, Kind: s.Kind, ID: s.ID, Order: specs[s.object].N})
 	}
 	port := s.Kind == events.SpecPort
 	if s.verb == doPut {

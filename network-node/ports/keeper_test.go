@@ -88,7 +88,7 @@ func TestAbsenceIsNoOrder(t *testing.T) {
 		t.Errorf("%v %v", h, err)
 	}
 	b.give(t, false, spec(t, events.SpecPort, "e1", 9, nil))
-	if got := b.ids(t); len(got) != 0 || len(b.removed) != 1 || b.removed[0] != (events.ReportRemoved{Host: "h1", Kind: events.SpecPort, ID: "e1"}) {
+	if got := b.ids(t); len(got) != 0 || len(b.removed) != 1 || b.removed[0] != (events.ReportRemoved{Host: "h1", Kind: events.SpecPort, ID: "e1", Order: 9}) {
 		t.Errorf("%v %v", got, b.removed)
 	}
 	// An older word does not bring it back.

@@ -29,6 +29,7 @@ const (
 	near      = 8  // scores this close to the best count as equal, and chance decides
 	shown     = 5  // candidates and rejections kept in the reasons
 	maxBucket = 4096
+	beside    = 4000 // more than any two hosts differ by
 )
 
 // Hosts is a set of hosts with what is free on them. Placing takes from it.
@@ -93,11 +94,20 @@ func (h *Hosts) Place(basis uint64, w events.Waiting) events.Placement {
 		score int64
 	}
 	var fits []fit
+	for i := range z.hosts { // wherever its cluster is, that host is looked at
+		if w.Member.Together(z.hosts[i].Members) && lacks(z.hosts[i], w) == "" {
+			fits = append(fits, fit{i, score(z.hosts[i], w)})
+			break
+		}
+	}
 search:
 	for b := min(w.Need.VCPUs, maxBucket); b < len(z.buckets); b++ {
 		for _, i := range z.buckets[b] {
-			if lacks(z.hosts[i], w.Need) == "" {
-				fits = append(fits, fit{i, score(z.hosts[i], w.Need)})
+			if len(fits) > 0 && fits[0].i == i {
+				continue
+			}
+			if lacks(z.hosts[i], w) == "" {
+				fits = append(fits, fit{i, score(z.hosts[i], w)})
 				if len(fits) == scored {
 					break search
 				}
@@ -108,7 +118,7 @@ search:
 		if len(p.Why.Rejected) == shown {
 			break
 		}
-		if why := lacks(z.hosts[i], w.Need); why != "" {
+		if why := lacks(z.hosts[i], w); why != "" {
 			p.Why.Rejected = append(p.Why.Rejected, events.Rejection{Host: z.hosts[i].Host, Reason: why})
 		}
 	}
@@ -134,12 +144,16 @@ search:
 	f.MemoryMiB -= w.Need.MemoryMiB
 	f.DiskGiB -= w.Need.DiskGiB
 	z.add(best)
+	if w.Member != nil {
+		z.hosts[best].Members = append(slices.Clip(z.hosts[best].Members), *w.Member)
+	}
 	p.Host = z.hosts[best].Host
 	return p
 }
 
-// lacks says in words why a host cannot take a need, or nothing.
-func lacks(h events.HostFree, n events.Need) string {
+// lacks says in words why a host cannot take an instance, or nothing.
+func lacks(h events.HostFree, w events.Waiting) string {
+	n := w.Need
 	switch {
 	case h.Closed != "":
 		return h.Closed
@@ -150,12 +164,17 @@ func lacks(h events.HostFree, n events.Need) string {
 	case h.Free.DiskGiB < n.DiskGiB:
 		return fmt.Sprintf("%d GiB of disk free, %d needed", h.Free.DiskGiB, n.DiskGiB)
 	}
-	return ""
+	return w.Member.Apart(h.Members)
 }
 
 // score is what is left over, in thousandths of the host, and how uneven it is:
-// less is tighter.
-func score(h events.HostFree, n events.Need) int64 {
+// less is tighter. Next to its cluster an instance fits better than anywhere.
+func score(h events.HostFree, w events.Waiting) int64 {
+	n := w.Need
+	together := int64(0)
+	if w.Member.Together(h.Members) {
+		together = beside
+	}
 	left := func(free, need, all int) int64 {
 		if all <= 0 {
 			return 0
@@ -164,5 +183,5 @@ func score(h events.HostFree, n events.Need) int64 {
 	}
 	cpu := left(h.Free.VCPUs, n.VCPUs, h.Capacity.VCPUs)
 	mem := left(h.Free.MemoryMiB, n.MemoryMiB, h.Capacity.MemoryMiB)
-	return cpu + mem + max(cpu-mem, mem-cpu)
+	return cpu + mem + max(cpu-mem, mem-cpu) - together
 }

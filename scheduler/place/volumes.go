@@ -15,8 +15,9 @@ const VolumePolicy = "most free space"
 // it.
 type Stores []events.StoreFree
 
-// Place chooses the storage node of a zone with the most free space, so that
-// load spreads with the data. Without one that fits the volume waits, and the
+// Place chooses the storage node of a zone that has the snapshot a volume starts
+// with, or else the one with the most free space, so that load spreads with the
+// data. Without one that fits the volume waits, and the
 // placement says why.
 func (s Stores) Place(basis uint64, w events.WaitingVolume) events.VolumePlacement {
 	p := events.VolumePlacement{Volume: w.Volume, Why: events.Why{Basis: basis, Policy: VolumePolicy, Candidates: []events.Candidate{}}}
@@ -37,6 +38,12 @@ func (s Stores) Place(basis uint64, w events.WaitingVolume) events.VolumePlaceme
 		return p
 	}
 	slices.SortStableFunc(fits, func(a, b int) int {
+		if near := w.Near; near != "" && (s[a].Host == near) != (s[b].Host == near) {
+			if s[a].Host == near {
+				return -1
+			}
+			return 1
+		}
 		return cmp.Or(cmp.Compare(s[b].FreeGiB, s[a].FreeGiB), cmp.Compare(s[a].Host, s[b].Host))
 	})
 	for _, i := range fits[:min(shown, len(fits))] {

@@ -59,7 +59,7 @@ func (s *Scheduler) follow(ctx context.Context, loop *reconcile.Loop) error {
 	loop.Poke()
 	return s.Bus.Follow(ctx, bus.Cursor{N: status.N}, func(r events.Record) error {
 		switch r.Event.(type) {
-		case events.InstanceRequested, events.NodeLost, events.NodeReturned, events.NodeJoined, events.HostDrained, events.HostResumed, events.VolumeRequested:
+		case events.InstanceRequested, events.InstanceStartRequested, events.NodeLost, events.NodeReturned, events.NodeJoined, events.HostDrained, events.HostResumed, events.VolumeRequested:
 			loop.Poke()
 		}
 		return nil

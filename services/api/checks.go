@@ -40,8 +40,14 @@ func checkVersion(s reply.Service, v string) error {
 	return nil
 }
 
-// checkMedia refuses a body that is not a form.
-func checkMedia(r *http.Request) error {
+// What bodies are.
+const (
+	formMedia = "application/x-www-form-urlencoded"
+	jsonMedia = "application/x-amz-json-1.1"
+)
+
+// checkMedia refuses a body that is something else.
+func checkMedia(r *http.Request, want string) error {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return events.Faultf("InvalidRequest", "The body has the encoding '%s'; send it plain.", shown(e))
 	}
@@ -50,8 +56,8 @@ func checkMedia(r *http.Request) error {
 		return nil
 	}
 	media, _, err := mime.ParseMediaType(t)
-	if err != nil || media != "application/x-www-form-urlencoded" {
-		return events.Faultf("InvalidRequest", "The body has the type '%s'; the Query API takes application/x-www-form-urlencoded.", shown(t))
+	if err != nil || media != want {
+		return events.Faultf("InvalidRequest", "The body has the type '%s'; the API takes %s.", shown(t), want)
 	}
 	return nil
 }

@@ -7,7 +7,11 @@
 //	reply ◀─── XML, status ◀── DryRun, faults, panics ◀── XOutput or error ┘
 //	           package reply
 //
-// Every route but GET /health needs a valid signature. Whatever happens, the
+// A call signed for CloudTrail takes the same path with the JSON protocol: its
+// action stands in X-Amz-Target, its handler reads the body.
+//
+// Every route but GET /health needs a valid signature; what regions ask each
+// other, by POST /regions, is sealed instead. Whatever happens, the
 // caller gets an EC2 (or STS) document with a request id: an error with a code
 // is rendered with it, any other becomes InternalError and its text goes only
 // to the log. Requests beyond MaxInFlight are refused at once with

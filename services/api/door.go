@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -36,10 +38,16 @@ const (
 type Config struct {
 	Region string
 	Keys   sigv4.Keys
-	Table  *Table
-	Log    *slog.Logger
+	// May refuses what the caller's policies do not allow: a call, and all values
+	// of its parameters. Nil allows everything to everybody.
+	May   func(c *Call, values iter.Seq[string]) error
+	Limit *Limiter // nil: no limit
+	Table *Table
+	Log   *slog.Logger
 	// Health is asked by GET /health; nil means always well.
 	Health func(context.Context) error
+	// Regions answers what other regions ask, by POST /regions; nil: nothing does.
+	Regions http.Handler
 }
 
 // Door is the http.Handler of the EC2 endpoint.
@@ -57,7 +65,7 @@ func New(c Config) *Door {
 	}
 	return &Door{
 		Config:   c,
-		verifier: sigv4.Verifier{Keys: c.Keys, Region: c.Region, Services: []string{string(reply.EC2), string(reply.STS)}},
+		verifier: sigv4.Verifier{Keys: c.Keys, Region: c.Region, Services: []string{string(reply.EC2), string(reply.STS), string(reply.CloudTrail)}},
 		inFlight: make(chan struct{}, MaxInFlight),
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
 	}
@@ -69,27 +77,34 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.health(w, r)
 		return
 	}
+	if r.Method == http.MethodPost && r.URL.Path == "/regions" && d.Regions != nil {
+		d.Regions.ServeHTTP(w, r)
+		return
+	}
 	began := time.Now()
 	c := &Call{
 		RequestID: requestID(),
 		Region:    d.Region,
 		Service:   reply.EC2,
-		UserAgent: cut(r.UserAgent(), maxUserAgent),
+		UserAgent: strings.ToValidUTF8(cut(r.UserAgent(), maxUserAgent), "\uFFFD"),
 		Host:      r.Host,
 	}
-	if sigv4.ScopeService(r) == string(reply.STS) {
+	switch scope := sigv4.ScopeService(r); {
+	case scope == string(reply.STS):
 		c.Service = reply.STS
+	case scope == string(reply.CloudTrail) || scope == "" && r.Header.Get(targetHeader) != "":
+		c.Service = reply.CloudTrail
 	}
 	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.SourceIP = a.Addr().Unmap()
 	}
 
-	body, err := d.admit(w, r, c)
+	text, err := d.admit(w, r, c)
 	buffer := d.buffers.Get().(*[]byte)
 	out := (*buffer)[:0]
 	status, code := http.StatusOK, ""
 	if err == nil {
-		out = reply.Result(out, c.Service, c.Action, c.Version, c.RequestID, body)
+		out = text(out)
 	} else {
 		var message string
 		code, message = d.explain(c, err)
@@ -97,7 +112,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = reply.Fault(out, c.Service, code, message, c.RequestID)
 	}
 	h := w.Header()
-	h.Set("Content-Type", reply.ContentType)
+	h.Set("Content-Type", reply.ContentType(c.Service))
 	h.Set("Content-Length", strconv.Itoa(len(out)))
 	h.Set("X-Amzn-Requestid", c.RequestID)
 	h.Set("Cache-Control", "no-cache, no-store")
@@ -111,8 +126,17 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.log(r.Context(), c, status, code, time.Since(began))
 }
 
+// result appends the document that answers a call.
+type result func(b []byte) []byte
+
+// work is a call that was read: the values that policies look at, and what to do.
+type work struct {
+	values iter.Seq[string]
+	do     func(context.Context) (result, error)
+}
+
 // admit refuses what the door has no room for.
-func (d *Door) admit(w http.ResponseWriter, r *http.Request, c *Call) (reply.Body, error) {
+func (d *Door) admit(w http.ResponseWriter, r *http.Request, c *Call) (result, error) {
 	select {
 	case d.inFlight <- struct{}{}:
 		defer func() { <-d.inFlight }()
@@ -123,11 +147,11 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, c *Call) (reply.Bod
 }
 
 // answer is the one path of every signed request.
-func (d *Door) answer(w http.ResponseWriter, r *http.Request, c *Call) (body reply.Body, err error) {
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, c *Call) (out result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.Log.Error("handler panicked", "region", d.Region, "request", c.RequestID, "action", c.Action, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			body, err = nil, errPanic
+			out, err = nil, errPanic
 		}
 	}()
 	pending, err := d.verifier.Open(r)
@@ -142,23 +166,48 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, c *Call) (body rep
 	if err != nil {
 		return nil, err
 	}
-	c.Account, c.AccessKey, c.Service = who.Account, who.AccessKey, reply.Service(who.Service)
+	c.Account, c.User, c.AccessKey, c.Session, c.Service = who.Account, who.User, who.AccessKey, who.Session, reply.Service(who.Service)
 
-	switch {
-	case r.URL.Path != "/" && r.URL.Path != "":
+	if r.URL.Path != "/" && r.URL.Path != "" {
 		return nil, events.Faultf("InvalidRequest", "There is nothing at the path '%s'; the API is at /.", shown(r.URL.Path))
-	case r.Method != http.MethodPost && r.Method != http.MethodGet:
-		return nil, events.Faultf("InvalidRequest", "The method %s is not part of the Query API; use POST or GET.", shown(r.Method))
-	case len(text) > 0:
-		if err := checkMedia(r); err != nil {
+	}
+	var todo work
+	if c.Service == reply.CloudTrail {
+		todo, err = d.target(r, c, text)
+	} else {
+		todo, err = d.form(r, c, pending.Presigned(), text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.May != nil {
+		if err := d.May(c, todo.values); err != nil {
 			return nil, err
+		}
+	}
+	if err := d.Limit.Take(c); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), HandlerTimeout)
+	defer cancel()
+	return todo.do(ctx)
+}
+
+// form reads a call of the query protocol.
+func (d *Door) form(r *http.Request, c *Call, presigned bool, text []byte) (none work, err error) {
+	switch {
+	case r.Method != http.MethodPost && r.Method != http.MethodGet:
+		return none, events.Faultf("InvalidRequest", "The method %s is not part of the Query API; use POST or GET.", shown(r.Method))
+	case len(text) > 0:
+		if err := checkMedia(r, formMedia); err != nil {
+			return none, err
 		}
 	}
 	form, err := query.Parse(r.URL.RawQuery, string(text))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	if pending.Presigned() {
+	if presigned {
 		for _, name := range sigv4.QueryParameters {
 			form.Take(name)
 		}
@@ -166,7 +215,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, c *Call) (body rep
 	c.Version, _ = form.Take("Version")
 	action, _ := form.Take("Action")
 	if action == "" {
-		return nil, events.Faultf("MissingAction", "The request is missing the parameter Action.")
+		return none, events.Faultf("MissingAction", "The request is missing the parameter Action.")
 	}
 	run := d.Table.routes[key{c.Service, action}]
 	switch {
@@ -174,16 +223,62 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, c *Call) (body rep
 		c.Action = action
 	case model.Known(c.Service, action):
 		c.Action = action
-		return nil, events.Faultf("UnsupportedOperation", "The action %s is known but not implemented in this region.", action)
+		return none, events.Faultf("UnsupportedOperation", "The action %s is known but not implemented in this region.", action)
 	default:
-		return nil, events.Faultf("InvalidAction", "The action %s is not valid for this web service.", shown(action))
+		return none, events.Faultf("InvalidAction", "The action %s is not valid for this web service.", shown(action))
 	}
 	if err := checkVersion(c.Service, c.Version); err != nil {
-		return nil, err
+		return none, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), HandlerTimeout)
-	defer cancel()
-	return run(ctx, c, form)
+	if !reads(action) {
+		c.Parameters = parameters(form)
+	}
+	return work{form.Values(), func(ctx context.Context) (result, error) {
+		body, err := run(ctx, c, form)
+		if err != nil {
+			return nil, err
+		}
+		return func(b []byte) []byte {
+			return reply.Result(b, c.Service, c.Action, c.Version, c.RequestID, body)
+		}, nil
+	}}, nil
+}
+
+// targetHeader names the action of a call of the JSON protocol:
+// com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents, or the
+// last two words of it.
+const targetHeader = "X-Amz-Target"
+
+const trailTarget = "CloudTrail_20131101"
+
+// target reads a call of the JSON protocol. Its actions have no resources that
+// policies could speak of.
+func (d *Door) target(r *http.Request, c *Call, text []byte) (none work, err error) {
+	if r.Method != http.MethodPost {
+		return none, events.Faultf("InvalidRequest", "The method %s is not part of the JSON protocol; use POST.", shown(r.Method))
+	}
+	if err := checkMedia(r, jsonMedia); err != nil {
+		return none, err
+	}
+	target := r.Header.Get(targetHeader)
+	dot := strings.LastIndexByte(target, '.')
+	service, action := target[:max(dot, 0)], target[dot+1:]
+	run := d.Table.json[key{c.Service, action}]
+	if run == nil || service[strings.LastIndexByte(service, '.')+1:] != trailTarget {
+		return none, events.Faultf("UnknownOperationException", "The action '%s' is not one of this service.", shown(target))
+	}
+	c.Action = action
+	return work{func(func(string) bool) {}, func(ctx context.Context) (result, error) {
+		answer, err := run(ctx, c, text)
+		if err != nil {
+			return nil, err
+		}
+		body, err := json.Marshal(answer)
+		if err != nil {
+			return nil, err
+		}
+		return func(b []byte) []byte { return append(b, body...) }, nil
+	}}, nil
 }
 
 var errPanic = errors.New("panic")
@@ -243,7 +338,7 @@ func (d *Door) explain(c *Call, err error) (code, message string) {
 // log writes one line per request: reads are quiet.
 func (d *Door) log(ctx context.Context, c *Call, status int, code string, took time.Duration) {
 	level := slog.LevelInfo
-	if strings.HasPrefix(c.Action, "Describe") || strings.HasPrefix(c.Action, "Get") {
+	if reads(c.Action) {
 		level = slog.LevelDebug
 	}
 	d.Log.LogAttrs(ctx, level, "request",

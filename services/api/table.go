@@ -13,6 +13,7 @@ import (
 // Table has the handler of each action.
 type Table struct {
 	routes map[key]route
+	json   map[key]jsonRoute
 }
 
 type key struct {
@@ -24,8 +25,19 @@ type key struct {
 // handler.
 type route func(ctx context.Context, c *Call, f *query.Form) (reply.Body, error)
 
+// jsonRoute answers an action of the JSON protocol: it reads the body itself.
+type jsonRoute func(ctx context.Context, c *Call, body []byte) (any, error)
+
 // NewTable returns a table without handlers.
-func NewTable() *Table { return &Table{routes: make(map[key]route)} }
+func NewTable() *Table {
+	return &Table{routes: make(map[key]route), json: make(map[key]jsonRoute)}
+}
+
+// HandleJSON registers the handler of an action of the JSON protocol. What it
+// answers is marshalled.
+func (t *Table) HandleJSON(s reply.Service, action string, fn func(ctx context.Context, c *Call, body []byte) (any, error)) {
+	t.json[key{s, action}] = fn
+}
 
 // Handle registers a handler. The action is known by the input's type:
 //

@@ -52,9 +52,10 @@ func Permissions(region string, u config.User) *server.Permissions {
 			pub = append(pub, "sk.cmd."+region+".network.ReportRemoved."+u.Host)
 			sub = append(sub, "sk.spec."+region+".vpc.>")
 		case config.Gateway:
-			pub = append(pub, "sk.cmd."+region+".network.ReportRemoved."+u.Host)
+			pub = append(pub, "sk.cmd."+region+".network.ReportRemoved."+u.Host, "sk.cmd."+region+".network.ReportNATGateway."+u.Host)
+			sub = append(sub, "sk.spec."+region+".vpc.>")
 		case config.Storage:
-			pub = append(pub, "sk.cmd."+region+".storage.ReportVolume."+u.Host)
+			pub = append(pub, "sk.cmd."+region+".storage.ReportVolume."+u.Host, "sk.cmd."+region+".storage.ReportSnapshot."+u.Host)
 		}
 		return allow(pub, sub)
 	}

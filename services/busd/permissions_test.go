@@ -80,6 +80,7 @@ func TestPermissions(t *testing.T) {
 		"compute":   invite(t, config.Compute, "isle-1a", "isle-1a-1"),
 		"network":   invite(t, config.Network, "isle-1a", "isle-1a-1"),
 		"storage":   invite(t, config.Storage, "isle-1a", "isle-1a-1"),
+		"gateway":   invite(t, config.Gateway, "isle-1a", "isle-1a-1"),
 		"stranger":  invite(t, "kitchen", "isle-1a", "isle-1a-1"),
 	}
 	var users []config.User
@@ -105,6 +106,11 @@ func TestPermissions(t *testing.T) {
 		{"network", "pub", "sk.cmd.isle-1.compute.ReportInstance.isle-1a-1", mayNot},
 		{"storage", "pub", "sk.cmd.isle-1.compute.ReportInstance.isle-1a-1", mayNot},
 		{"storage", "pub", "sk.cmd.isle-1.region.JoinNode.isle-1a-1", may},
+		{"storage", "pub", "sk.cmd.isle-1.storage.ReportSnapshot.isle-1a-1", may},
+		{"storage", "pub", "sk.cmd.isle-1.storage.ReportSnapshot.isle-1a-2", mayNot},
+		{"gateway", "pub", "sk.cmd.isle-1.network.ReportNATGateway.isle-1a-1", may},
+		{"network", "pub", "sk.cmd.isle-1.network.ReportNATGateway.isle-1a-1", mayNot},
+		{"gateway", "sub", "sk.spec.isle-1.vpc.vpc-1.>", may},
 		{"compute", "pub", "sk.cmd.isle-1.compute.RunInstances", mayNot},
 		{"compute", "pub", "sk.cmd.isle-1.accounts.CreateAccount", mayNot},
 		{"compute", "pub", "sk.cmd.isle-1.compute.PlaceInstances", mayNot},

@@ -83,42 +83,11 @@ func end(v *state.View, i *state.Instance, s events.Stamp, why events.Reason, tr
 func terminated(v *state.View, i *state.Instance, s events.Stamp, why events.Reason, transition string) []events.Event {
 	out := []events.Event{events.InstanceTerminated{Instance: i.ID, Zone: i.Zone, From: i.State, Reason: why, Transition: transition, At: s.Time}}
 	out = append(out, storage.Terminated(v, i.ID)...)
-	for _, f := range i.Interfaces {
-		out = append(out, network.Unbind(v, f.ID)...)
-		out = append(out, events.InterfaceDeleted{ID: f.ID, Account: i.Account, Zone: i.Zone, VPC: f.VPC, Host: i.Host})
-	}
-	return out
+	return append(out, network.Terminated(v, i)...)
 }
 
 func userInitiated(t time.Time) string {
 	return "User initiated (" + t.UTC().Format("2006-01-02 15:04:05") + " GMT)"
-}
-
-// StopInstances refuses: an instance store cannot be stopped without losing it
-// ("Stop and start your instance").
-func StopInstances(v *state.View, s events.Stamp, c events.StopInstances) ([]events.Event, error) {
-	return rootNeeded(v, s, c.Instances, "stopped")
-}
-
-// StartInstances refuses likewise.
-func StartInstances(v *state.View, s events.Stamp, c events.StartInstances) ([]events.Event, error) {
-	return rootNeeded(v, s, c.Instances, "started")
-}
-
-func rootNeeded(v *state.View, s events.Stamp, ids []events.InstanceID, verb string) ([]events.Event, error) {
-	list, err := find(v, s.Account, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range list {
-		if !i.Live() || i.State == state.ShuttingDown {
-			return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be %s.", i.ID, verb)
-		}
-		if i.RootDeviceType == "instance-store" {
-			return nil, events.Faultf("UnsupportedOperation", "The instance '%s' does not have an 'ebs' root device type and cannot be %s.", i.ID, verb)
-		}
-	}
-	return nil, nil
 }
 
 // RebootInstances asks each running instance's node for one more reboot.
@@ -140,63 +109,23 @@ func RebootInstances(v *state.View, s events.Stamp, c events.RebootInstances) ([
 	return out, nil
 }
 
-// ModifyInstance changes attributes that can be changed while running.
-func ModifyInstance(v *state.View, s events.Stamp, c events.ModifyInstance) ([]events.Event, error) {
-	list, err := find(v, s.Account, []events.InstanceID{c.Instance})
-	if err != nil {
-		return nil, err
-	}
-	i := list[0]
-	if !i.Live() || i.State == state.ShuttingDown {
-		return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is %s; its attributes cannot be changed.", i.ID, i.State)
-	}
-	if c.Type != nil || c.UserData != nil {
-		return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", i.ID)
-	}
-	if c.Shutdown != nil {
-		switch *c.Shutdown {
-		case "terminate":
-		case "stop":
-			return nil, events.Faultf("UnsupportedOperation", "The instance '%s' does not have an 'ebs' root device type and cannot be stopped.", i.ID)
-		default:
-			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter instanceInitiatedShutdownBehavior is invalid. Use stop or terminate.", *c.Shutdown)
-		}
-	}
-	e := events.InstanceModified{Instance: i.ID, Zone: i.Zone, DisableTermination: c.DisableTermination, Shutdown: c.Shutdown, SourceDestCheck: c.SourceDestCheck}
-	if len(c.Groups) > 0 {
-		vpc, _ := v.VPCs.Get(string(i.Interfaces[0].VPC))
-		if e.Groups, err = groupsOf(v, s.Account, vpc, events.RunInstances{Groups: c.Groups}); err != nil {
-			return nil, err
-		}
-	}
-	if c.Metadata != nil {
-		m := i.Metadata
-		for _, f := range []struct{ to, from *string }{{&m.HTTPTokens, &c.Metadata.HTTPTokens}, {&m.Endpoint, &c.Metadata.Endpoint}, {&m.InstanceTags, &c.Metadata.InstanceTags}} {
-			if *f.from != "" {
-				*f.to = *f.from
-			}
-		}
-		if c.Metadata.HopLimit != 0 {
-			m.HopLimit = c.Metadata.HopLimit
-		}
-		if m, err = completed(m); err != nil {
-			return nil, err
-		}
-		e.Metadata = &m
-	}
-	return []events.Event{e}, nil
-}
-
 // ReportInstance is a node's word about a guest; the region decides what it
-// means. A report of an older start means nothing; one about a guest that should
-// not be there gets it a tombstone.
+// means. A report of an older start, or one that answers an older order to
+// destroy, means nothing; one about a guest that should not be there gets it a
+// tombstone.
 func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]events.Event, error) {
 	var out []events.Event
-	_, owed := v.Tombstones.Get(string(c.Host) + "/" + string(events.SpecInstance) + "/" + string(c.Instance))
+	t, owed := v.Tombstones.Get(string(c.Host) + "/" + string(events.SpecInstance) + "/" + string(c.Instance))
 	i, known := v.Instances.Get(string(c.Instance))
 	if c.Phase == events.PhaseAbsent {
+		if c.Order != 0 && (!owed || c.Order < t.N) {
+			return nil, nil
+		}
 		if known && i.Host == c.Host && i.State == state.ShuttingDown {
 			out = terminated(v, i, s, i.Reason, i.Transition)
+		}
+		if known && i.Host == c.Host && i.State == state.Stopping {
+			out = stopped(v, i, s, i.Reason, i.Transition)
 		}
 		if owed {
 			zone := events.Zone("")
@@ -222,7 +151,11 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 		return []events.Event{events.InstanceStarted{Instance: i.ID, Zone: i.Zone, Host: i.Host, At: s.Time}}, nil
 	case c.Phase == events.PhaseStopped && (i.State == state.Running || i.State == state.Pending):
 		// The guest shut itself down: an instance store ends with it.
-		return end(v, i, s, events.Reason{Code: "Client.InstanceInitiatedShutdown", Message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}, ""), nil
+		ends := end
+		if i.OnVolume() && i.Shutdown == "stop" {
+			ends = stop
+		}
+		return ends(v, i, s, events.Reason{Code: "Client.InstanceInitiatedShutdown", Message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}, ""), nil
 	case c.Phase == events.PhaseCrashed || c.Phase == events.PhaseFailed:
 		message := "Server.InternalError: Internal error on launch"
 		if i.State == state.Running {
@@ -231,7 +164,11 @@ func ReportInstance(v *state.View, s events.Stamp, c events.ReportInstance) ([]e
 		if c.Detail != "" {
 			message += ": " + c.Detail
 		}
-		return end(v, i, s, events.Reason{Code: "Server.InternalError", Message: message}, ""), nil
+		ends := end
+		if i.OnVolume() && (i.State == state.Running || i.Generation > 1) {
+			ends = stop // what it has written is worth keeping
+		}
+		return ends(v, i, s, events.Reason{Code: "Server.InternalError", Message: message}, ""), nil
 	}
 	return nil, nil
 }

@@ -2,12 +2,14 @@ package compute
 
 import (
 	"skerry/events"
+	"skerry/internal/planted"
 	"skerry/services/state"
 )
 
 // PlaceInstances takes what is still true of a proposal: an instance that still
-// waits, on a host of its zone that is up and still has room. A proposal that
-// no longer holds is dropped; the scheduler proposes again from newer state.
+// waits, on a host of its zone that is up and still has room for it beside its
+// placement group. A proposal that no longer holds is dropped; the scheduler
+// proposes again from newer state.
 func PlaceInstances(v *state.View, s events.Stamp, c events.PlaceInstances) ([]events.Event, error) {
 	tx := v.Fork()
 	var out []events.Event
@@ -20,7 +22,8 @@ func PlaceInstances(v *state.View, s events.Stamp, c events.PlaceInstances) ([]e
 		if p.Host == "" {
 			made = noHost(tx, s, i)
 		} else if h, ok := tx.Hosts.Get(string(p.Host)); ok && h.Zone == i.Zone {
-			if free, usable := tx.Free(h); usable && Fits(free, i.Need) {
+			_, usable := tx.Free(h)
+			if takes(&tx.View, h, i) || usable && planted.On(planted.CapacityUnchecked) {
 				made = []events.Event{events.InstancePlaced{Instance: i.ID, Zone: i.Zone, Host: h.Host, Why: p.Why}}
 			}
 		}
@@ -32,15 +35,27 @@ func PlaceInstances(v *state.View, s events.Stamp, c events.PlaceInstances) ([]e
 	return out, nil
 }
 
-// noHost ends an instance that no host can take any more: its reservation was
-// true when made, and a host was lost since. The scheduler's word is checked
-// against every host.
+// takes says that a host can have an instance: it has the room, nothing it may
+// not be with, and owes the end of no guest of that name.
+func takes(v *state.View, h *state.Host, i *state.Instance) bool {
+	free, usable := v.Free(h)
+	_, owes := v.Tombstones.Get(string(h.Host) + "/" + string(events.SpecInstance) + "/" + string(i.ID))
+	return usable && !owes && Fits(free, i.Need) && v.MemberOf(i).Apart(v.MembersOn(h.Host)) == ""
+}
+
+// noHost ends an instance that no host can take any more, or stops it again: its
+// reservation was true when made, and a host was lost since. The scheduler's word
+// is checked against every host.
 func noHost(tx *state.Tx, s events.Stamp, i *state.Instance) []events.Event {
 	for h := range tx.HostsOf(i.Zone) {
-		if free, usable := tx.Free(h); usable && Fits(free, i.Need) {
+		if takes(&tx.View, h, i) {
 			return nil
 		}
 	}
-	return end(&tx.View, i, s, events.Reason{Code: "Server.InsufficientInstanceCapacity",
-		Message: "Server.InsufficientInstanceCapacity: There was insufficient capacity available to satisfy the launch request."}, "")
+	why := events.Reason{Code: "Server.InsufficientInstanceCapacity",
+		Message: "Server.InsufficientInstanceCapacity: There was insufficient capacity available to satisfy the launch request."}
+	if i.Generation > 1 {
+		return stopped(&tx.View, i, s, why, "")
+	}
+	return end(&tx.View, i, s, why, "")
 }

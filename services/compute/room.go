@@ -20,15 +20,24 @@ type zoneRoom struct {
 	zone      events.Zone
 	hosts     []hostRoom // by name
 	free, all int        // memory of the usable hosts, MiB; all is never 0
+	group     []int      // instances of the launch's placement group, by partition; in all at 0
 }
 
 type hostRoom struct {
-	host events.HostID
-	free events.Need
+	host    events.HostID
+	free    events.Need
+	members []events.GroupMember
 }
 
-// newRoom looks at the zones given, or at all of them.
-func newRoom(v *state.View, account events.AccountID, only events.Zone) *room {
+// slot is where an instance fits.
+type slot struct {
+	zone      events.Zone
+	partition int
+}
+
+// newRoom looks at the zones given, or at all of them, for a launch into a group,
+// or into none.
+func newRoom(v *state.View, account events.AccountID, only events.Zone, g *state.PlacementGroup) *room {
 	h := fnv.New32a()
 	h.Write([]byte(account))
 	r := &room{turn: int(h.Sum32() & 0xffff)}
@@ -43,7 +52,7 @@ func newRoom(v *state.View, account events.AccountID, only events.Zone) *room {
 				continue
 			}
 			n, _ := v.Compute(host.Host)
-			zr.hosts = append(zr.hosts, hostRoom{host.Host, free})
+			zr.hosts = append(zr.hosts, hostRoom{host.Host, free, v.MembersOn(host.Host)})
 			zr.free += free.MemoryMiB
 			zr.all += n.Capacity.MemoryMiB
 		}
@@ -51,18 +60,33 @@ func newRoom(v *state.View, account events.AccountID, only events.Zone) *room {
 			continue // nothing here can take anything, and a share of nothing cannot be compared
 		}
 		for i := range v.Unplaced(z.Zone) {
-			zr.take(i.Need)
+			zr.take(i.Need, v.MemberOf(i))
+		}
+		if g != nil {
+			zr.group = make([]int, g.Partitions+1)
+			for i := range v.InGroup(g.ID) {
+				if i.Zone == z.Zone {
+					zr.count(i.Partition)
+				}
+			}
 		}
 		r.zones = append(r.zones, zr)
 	}
 	return r
 }
 
+func (z *zoneRoom) count(partition int) {
+	z.group[0]++
+	if partition > 0 {
+		z.group[partition]++
+	}
+}
+
 // take sets an instance aside on the host it fits most tightly.
-func (z *zoneRoom) take(n events.Need) bool {
+func (z *zoneRoom) take(n events.Need, m *events.GroupMember) bool {
 	best := -1
 	for i, h := range z.hosts {
-		if !Fits(h.free, n) {
+		if !Fits(h.free, n) || m.Apart(h.members) != "" {
 			continue
 		}
 		if best < 0 || h.free.MemoryMiB < z.hosts[best].free.MemoryMiB {
@@ -72,12 +96,41 @@ func (z *zoneRoom) take(n events.Need) bool {
 	if best < 0 {
 		return false
 	}
-	f := &z.hosts[best].free
+	h := &z.hosts[best]
+	f := &h.free
 	f.VCPUs -= n.VCPUs
 	f.MemoryMiB -= n.MemoryMiB
 	f.DiskGiB -= n.DiskGiB
 	z.free -= n.MemoryMiB
+	if m != nil {
+		h.members = append(slices.Clip(h.members), *m)
+	}
 	return true
+}
+
+// join takes an instance into the launch's group: into a partition that is asked
+// for, or the one with the fewest instances that has a host.
+func (z *zoneRoom) join(n events.Need, g *state.PlacementGroup, partition int) (slot, bool) {
+	try := []int{partition}
+	switch {
+	case g == nil:
+		return slot{zone: z.zone}, z.take(n, nil)
+	case g.Strategy == events.Spread && z.group[0] >= maxSpread:
+		return slot{}, false
+	case g.Strategy == events.Partition && partition == 0:
+		try = try[:0]
+		for p := 1; p <= g.Partitions; p++ {
+			try = append(try, p)
+		}
+		slices.SortStableFunc(try, func(a, b int) int { return cmp.Compare(z.group[a], z.group[b]) })
+	}
+	for _, p := range try {
+		if z.take(n, g.Member(p)) {
+			z.count(p)
+			return slot{z.zone, p}, true
+		}
+	}
+	return slot{}, false
 }
 
 // Fits says whether a need fits into what is free.
@@ -87,9 +140,9 @@ func Fits(free, n events.Need) bool {
 
 // spread picks a zone for each of up to n instances: always the zone with the
 // largest share of its memory free, so that zones fill evenly by weight. It
-// stops at the first that fits nowhere.
-func (r *room) spread(n events.Need, count int) []events.Zone {
-	var out []events.Zone
+// stops at the first that fits nowhere. A cluster stays in the zone of its first.
+func (r *room) spread(n events.Need, count int, g *state.PlacementGroup, partition int) []slot {
+	var out []slot
 	for len(out) < count {
 		order := slices.Clone(r.zones)
 		k := len(order)
@@ -100,8 +153,11 @@ func (r *room) spread(n events.Need, count int) []events.Zone {
 		})
 		placed := false
 		for _, z := range order {
-			if z.take(n) {
-				out = append(out, z.zone)
+			if g != nil && g.Strategy == events.Cluster && len(out) > 0 && z.zone != out[0].zone {
+				continue
+			}
+			if s, ok := z.join(n, g, partition); ok {
+				out = append(out, s)
 				placed = true
 				break
 			}

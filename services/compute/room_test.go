@@ -50,7 +50,7 @@ func TestSpreadIsExhaustive(t *testing.T) {
 			}
 		}
 		count := 1 + r.IntN(100)
-		got := newRoom(&regionOf(zones).View, "111111111111", "").spread(typ.Need(), count)
+		got := newRoom(&regionOf(zones).View, "111111111111", "", nil).spread(typ.Need(), count, nil, 0)
 		if len(got) != min(count, fit) {
 			t.Errorf("seed %d: %d of %d %s were promised, %d fit: %v", seed, len(got), count, typ.Name, fit, zones)
 		}
@@ -76,8 +76,8 @@ func TestSpreadIsEven(t *testing.T) {
 	} {
 		for account := range 20 { // who begins differs by account; the shares do not
 			got := map[events.Zone]int{}
-			for _, z := range newRoom(&regionOf(test.zones).View, events.AccountID(fmt.Sprint(account)), "").spread(need, test.count) {
-				got[z]++
+			for _, at := range newRoom(&regionOf(test.zones).View, events.AccountID(fmt.Sprint(account)), "", nil).spread(need, test.count, nil, 0) {
+				got[at.zone]++
 			}
 			if fmt.Sprint(got) != fmt.Sprint(test.want) {
 				t.Errorf("account %d: %v over %v, want %v", account, got, test.zones, test.want)
@@ -93,7 +93,7 @@ func TestWaitingIsSetAside(t *testing.T) {
 	for i := range 3 {
 		tx.Apply(events.Record{N: 2, Event: events.InstanceRequested{ID: events.InstanceID(fmt.Sprint("i-", i)), Zone: "a", Need: need}})
 	}
-	if got := newRoom(&tx.View, "1", "").spread(need, 9); len(got) != 1 {
+	if got := newRoom(&tx.View, "1", "", nil).spread(need, 9, nil, 0); len(got) != 1 {
 		t.Errorf("%d were promised beside 3 that wait, want 1", len(got))
 	}
 }

@@ -1,15 +1,17 @@
 package compute
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"skerry/events"
 	"skerry/services/network"
 	"skerry/services/state"
+	"skerry/services/storage"
 	"skerry/services/tagging"
 )
 
@@ -56,42 +58,72 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 			return nil, events.Faultf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", c.KeyName)
 		}
 	}
-	vpc, subnet, zone, err := where(v, s.Account, c)
+	wanted, err := interfaces(v, s.Account, c, typ)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := groupsOf(v, s.Account, vpc, c)
+	first := wanted[0]
+	vpc, subnet, zone, err := where(v, s.Account, c, first)
 	if err != nil {
 		return nil, err
 	}
-	var ip netip.Addr
-	if c.PrivateIP != "" {
-		if ip, err = netip.ParseAddr(c.PrivateIP); err != nil || !ip.Is4() {
-			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter privateIpAddress is invalid.", c.PrivateIP)
-		}
-		if c.Max > 1 {
-			return nil, events.Faultf("InvalidParameterCombination", "The parameter PrivateIpAddress cannot be used with more than one instance.")
+	for n := range wanted {
+		if err := wanted[n].settle(v, s.Account, c, vpc, subnet, zone); err != nil {
+			return nil, err
 		}
 	}
+	if c.Hostname != "" && c.Hostname != network.IPName && c.Hostname != network.ResourceName {
+		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter hostnameType is invalid. Use ip-name or resource-name.", c.Hostname)
+	}
+	onVolume := boot.image.RootDeviceType == "ebs"
 	shutdown := c.Shutdown
-	switch shutdown {
-	case "", "terminate":
+	switch {
+	case shutdown == "" && onVolume:
+		shutdown = "stop"
+	case shutdown == "":
 		shutdown = "terminate"
-	case "stop":
+	case shutdown == "stop" && !onVolume:
 		return nil, events.Faultf("InvalidParameterCombination", "The instance-initiated shutdown behavior 'stop' needs an EBS root device; image '%s' has an instance store one.", c.Image)
-	default:
+	case shutdown != "stop" && shutdown != "terminate":
 		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter instanceInitiatedShutdownBehavior is invalid. Use stop or terminate.", shutdown)
+	}
+	if c.DisableStop && !onVolume {
+		return nil, events.Faultf("UnsupportedOperation", "Stop protection needs an EBS root device; image '%s' has an instance store one.", c.Image)
+	}
+	volumes, err := disks(v, s.Account, boot.image, c.Mappings)
+	if err != nil {
+		return nil, err
+	}
+	if err := tagging.Check(c.VolumeTags); err != nil {
+		return nil, err
+	}
+	group, zone, err := inGroup(v, s.Account, c, zone)
+	if err != nil {
+		return nil, err
+	}
+	if err := typ.options(c.EBSOptimized, c.Credits); err != nil {
+		return nil, err
+	}
+	if err := vcpus(v, s.Account, typ.VCPUs*c.Min); err != nil {
+		return nil, err
+	}
+	shape, need := typ.Shape(), typ.Need()
+	if onVolume {
+		shape, need = typ.onVolume()
+	}
+	if v.Meta.Level < events.LevelCalls {
+		shape.Interfaces, shape.Addresses, shape.IPv6 = 0, 0, 0
 	}
 	metadata, err := completed(c.Metadata)
 	if err != nil {
 		return nil, err
 	}
 
-	zones := newRoom(v, s.Account, zone).spread(typ.Need(), c.Max)
-	if len(zones) < c.Min {
-		return nil, insufficient(typ.Name, zone, c.Min, len(zones))
+	slots := newRoom(v, s.Account, zone, group).spread(need, c.Max, group, c.Partition)
+	if len(slots) < c.Min {
+		return nil, insufficient(typ.Name, zone, c.Min, len(slots))
 	}
-	slices.Sort(zones) // neighbours in the launch order share a zone
+	slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Compare(a.zone, b.zone) }) // neighbours in the launch order share a zone
 
 	tx := v.Fork()
 	reservation := events.ReservationID("r-" + s.Seed.Hex("r", 0))
@@ -100,41 +132,40 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 		out = append(out, e)
 		tx.Apply(events.Record{N: tx.Meta.N, Time: s.Time, Event: e})
 	}
-	for i, z := range zones {
-		sub := subnet
-		if sub == nil {
-			if sub = subnetIn(tx, vpc, z); sub == nil {
-				return nil, events.Faultf("MissingInput", "No default subnet for availability zone: '%s'.", z)
-			}
-		} else {
-			sub, _ = tx.Subnets.Get(string(sub.ID))
+	for i, slot := range slots {
+		z := slot.zone
+		if i >= c.Min && vcpus(&tx.View, s.Account, typ.VCPUs) != nil {
+			break
 		}
-		addr, mac, err := network.Allocate(tx, s, sub, ip, i)
-		if err != nil {
-			if i >= c.Min {
-				break // as many as there are addresses for
-			}
-			return nil, err
-		}
-		id := events.InstanceID("i-" + s.Seed.Hex("i", i))
-		eni := events.Interface{ID: events.InterfaceID("eni-" + s.Seed.Hex("eni", i)), VPC: vpc.ID, Subnet: sub.ID, MAC: mac, PrivateIP: addr, Groups: groups}
-		if c.PublicIP == nil {
-			eni.Public = sub.GivesPublic(v)
-		} else {
-			eni.Public = *c.PublicIP
-		}
-		var public events.Event
-		if eni.Public {
-			if public, err = network.Assign(&tx.View, z, s.Account, id, eni); err != nil {
+		if len(volumes) > 0 {
+			if err := storage.Room(&tx.View, s.Account, z, kinds(volumes)); err != nil {
 				if i >= c.Min {
 					break
 				}
 				return nil, err
 			}
 		}
-		emit(events.InterfaceCreated{Account: s.Account, Zone: z, Instance: id, Interface: eni, At: s.Time})
-		if public != nil {
-			emit(public)
+		id := events.InstanceID("i-" + s.Seed.Hex("i", i))
+		made, err := given(tx, s, vpc, z, id, wanted, typ, i)
+		if err != nil {
+			if i >= c.Min {
+				break // as many as there are addresses for
+			}
+			return nil, err
+		}
+		hostname := c.Hostname
+		if f, ok := tx.Subnets.Get(string(primarySubnet(made, wanted[0]))); ok && hostname == "" {
+			hostname = network.HostnameType(f)
+		}
+		if hostname == network.IPName {
+			hostname = ""
+		}
+		var list []events.Interface
+		for _, e := range made {
+			emit(e)
+			if e, ok := e.(events.InterfaceCreated); ok {
+				list = append(list, e.Interface)
+			}
 		}
 		emit(events.InstanceRequested{
 			ID: id, Reservation: reservation, LaunchIndex: i, Account: s.Account, Zone: z,
@@ -142,11 +173,23 @@ func RunInstances(v *state.View, s events.Stamp, c events.RunInstances) ([]event
 			KernelFile: boot.kernel.File, RamdiskFile: boot.ramdisk.File, RootFile: boot.image.File,
 			Cmdline: boot.image.Cmdline, RootDevice: boot.image.RootDevice, RootDeviceType: boot.image.RootDeviceType,
 			Architecture: boot.image.Architecture, Virtualization: boot.image.Virtualization,
-			Shape: typ.Shape(), Need: typ.Need(), KeyName: c.KeyName, PublicKey: key.PublicKey,
-			Interfaces: []events.Interface{eni}, UserData: c.UserData, Shutdown: shutdown,
+			Shape: shape, Need: need, KeyName: c.KeyName, PublicKey: key.PublicKey,
+			Interfaces: list, UserData: c.UserData, Shutdown: shutdown,
 			DisableTermination: c.DisableTermination, Metadata: metadata, ClientToken: s.ClientToken, At: s.Time,
+			Hostname:    hostname,
+			DisableStop: c.DisableStop, EBSOptimized: c.EBSOptimized != nil && *c.EBSOptimized, Monitoring: c.Monitoring, Credits: c.Credits, Group: idOf(group), Partition: slot.partition,
 		})
-		for _, e := range append(tagging.New(s, string(id), c.Tags), tagging.New(s, string(eni.ID), c.InterfaceTags)...) {
+		for k, d := range volumes {
+			made := storage.Launched(s, z, id, d.BlockDevice, d.kind, i*len(volumes)+k)
+			for _, e := range append(made, tagging.New(s, string(made[0].(events.VolumeRequested).ID), c.VolumeTags)...) {
+				emit(e)
+			}
+		}
+		tags := tagging.New(s, string(id), append(slices.Clip(c.Tags), launchTags(c)...))
+		for _, f := range list {
+			tags = append(tags, tagging.New(s, string(f.ID), c.InterfaceTags)...)
+		}
+		for _, e := range tags {
 			emit(e)
 		}
 	}
@@ -159,6 +202,61 @@ func insufficient(typ string, zone events.Zone, want, have int) error {
 		where = fmt.Sprintf("in the Availability Zone you requested (%s)", zone)
 	}
 	return events.Faultf("InsufficientInstanceCapacity", "We currently do not have sufficient %s capacity %s: you asked for at least %d, and %d fit.", typ, where, want, have)
+}
+
+// maxVCPUs bounds what runs of an account. AWS starts with few and raises on
+// request; here nobody is asked.
+const maxVCPUs = 5000
+
+// vcpus refuses more than an account may run.
+func vcpus(v *state.View, a events.AccountID, more int) error {
+	if more+v.Runs(a).Weight > maxVCPUs {
+		return events.Faultf("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.", maxVCPUs)
+	}
+	return nil
+}
+
+// launchTags say on an instance which launch template it was made of.
+func launchTags(c events.RunInstances) []events.Tag {
+	if c.Template == "" {
+		return nil
+	}
+	return []events.Tag{{Key: "aws:ec2launchtemplate:id", Value: string(c.Template)}, {Key: "aws:ec2launchtemplate:version", Value: strconv.FormatUint(c.Version, 10)}}
+}
+
+func idOf(g *state.PlacementGroup) events.PlacementID {
+	if g == nil {
+		return ""
+	}
+	return g.ID
+}
+
+// options checks what a call chooses of what its type has. What it leaves to the
+// type is not recorded.
+func (t Type) options(optimized *bool, credits string) error {
+	switch {
+	case optimized != nil && *optimized && t.EBSOptimize == "unsupported":
+		return events.Faultf("InvalidParameterCombination", "EBS-optimized instances are not supported for the instance type '%s'.", t.Name)
+	case credits == "":
+		return nil
+	case !t.Burstable:
+		return events.Faultf("InvalidParameterCombination", "The parameter CreditSpecification is not supported for the instance type '%s'.", t.Name)
+	case credits != "standard" && credits != "unlimited":
+		return events.Faultf("InvalidParameterValue", "Value (%s) for parameter CpuCredits is invalid. Use standard or unlimited.", credits)
+	}
+	return nil
+}
+
+// Credits is how bursts of an instance are charged, where its type has any: t2 is
+// standard unless asked, later ones unlimited ("Burstable performance instances").
+func (t Type) Credits(asked string) string {
+	switch {
+	case asked != "" || !t.Burstable:
+		return asked
+	case strings.HasPrefix(t.Name, "t2."):
+		return "standard"
+	}
+	return "unlimited"
 }
 
 type bootFiles struct{ image, kernel, ramdisk *events.Image }
@@ -183,6 +281,9 @@ func bootable(v *state.View, a events.AccountID, c events.RunInstances) (bootFil
 	if b.image, err = find(c.Image, "machine"); err != nil {
 		return b, err
 	}
+	if err := absent(b.image); err != nil {
+		return b, err
+	}
 	kernel, ramdisk := b.image.Kernel, b.image.Ramdisk
 	if c.Kernel != "" {
 		kernel = c.Kernel
@@ -204,16 +305,20 @@ func bootable(v *state.View, a events.AccountID, c events.RunInstances) (bootFil
 }
 
 // where settles VPC, subnet and zone; no subnet and no zone means spread.
-func where(v *state.View, a events.AccountID, c events.RunInstances) (*state.VPC, *state.Subnet, events.Zone, error) {
+func where(v *state.View, a events.AccountID, c events.RunInstances, first nic) (*state.VPC, *state.Subnet, events.Zone, error) {
 	if c.Zone != "" {
 		if _, ok := v.Zones.Get(string(c.Zone)); !ok {
 			return nil, nil, "", events.Faultf("InvalidParameterValue", "Invalid availability zone: [%s]", c.Zone)
 		}
 	}
-	if c.Subnet != "" {
-		sub, ok := v.Subnets.Get(string(c.Subnet))
+	name := first.Subnet
+	if first.row != nil {
+		name = first.row.Interface.Subnet
+	}
+	if name != "" {
+		sub, ok := v.Subnets.Get(string(name))
 		if !ok || sub.Account != a {
-			return nil, nil, "", events.Faultf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", c.Subnet)
+			return nil, nil, "", events.Faultf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", name)
 		}
 		if c.Zone != "" && c.Zone != sub.Zone {
 			return nil, nil, "", events.Faultf("InvalidParameterValue", "The availability zone '%s' does not match the zone '%s' of subnet '%s'.", c.Zone, sub.Zone, sub.ID)
@@ -226,15 +331,6 @@ func where(v *state.View, a events.AccountID, c events.RunInstances) (*state.VPC
 		return nil, nil, "", events.Faultf("VPCIdNotSpecified", "No default VPC for this user")
 	}
 	return vpc, nil, c.Zone, nil
-}
-
-func subnetIn(tx *state.Tx, vpc *state.VPC, z events.Zone) *state.Subnet {
-	for s := range tx.SubnetsOf(vpc.ID) {
-		if s.Zone == z && s.Default {
-			return s
-		}
-	}
-	return nil // its account has deleted it
 }
 
 // groupsOf resolves groups by id or by name; none means the VPC's default.

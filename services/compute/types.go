@@ -67,7 +67,17 @@ func FindType(name string) (Type, bool) {
 
 // Shape is what a guest of the type gets.
 func (t Type) Shape() events.Shape {
-	return events.Shape{Type: t.Name, VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB, RootGiB: t.RootGiB, EphemeralGiB: t.Ephemeral}
+	return events.Shape{Type: t.Name, VCPUs: t.VCPUs, MemoryMiB: t.MemoryMiB, RootGiB: t.RootGiB, EphemeralGiB: t.Ephemeral,
+		Interfaces: t.ENIs, Addresses: t.Addresses, IPv6: t.addresses6()}
+}
+
+// addresses6 is how many IPv6 addresses an interface has: as many as of IPv4,
+// where the type speaks IPv6 at all.
+func (t Type) addresses6() int {
+	if !t.IPv6 {
+		return 0
+	}
+	return t.Addresses
 }
 
 // Memory that a guest costs beside its own, measured: QEMU itself, and the

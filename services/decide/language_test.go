@@ -25,8 +25,8 @@ func newNames() *names {
 }
 
 var (
-	drawn = regexp.MustCompile(`\b([a-z]+)-0[0-9a-f]{16}\b`)
-	given = regexp.MustCompile(`\b[a-z]+-[0-9]+\b`)
+	drawn = regexp.MustCompile(`\b([a-z]+|ec2)-0[0-9a-f]{16}\b`)
+	given = regexp.MustCompile(`\b(?:[a-z]+|ec2)-[0-9]+\b`)
 )
 
 func (n *names) short(s string) string {
@@ -96,15 +96,17 @@ func (r *region) parse(line string) (events.Stamp, events.Command, error) {
 	return s, c.Interface().(events.Command), nil
 }
 
-// split cuts a line at spaces outside of quotes.
+// split cuts a line at spaces outside of quotes, double or single.
 func split(line string) ([]string, error) {
 	var out []string
-	word, quoted, some := "", false, false
+	word, quote, some := "", rune(0), false
 	for _, c := range line {
 		switch {
-		case c == '"':
-			quoted, some = !quoted, true
-		case c == ' ' && !quoted:
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, some = c, true
+		case c == ' ' && quote == 0:
 			if some {
 				out = append(out, word)
 			}
@@ -113,7 +115,7 @@ func split(line string) ([]string, error) {
 			word, some = word+string(c), true
 		}
 	}
-	if quoted {
+	if quote != 0 {
 		return nil, fmt.Errorf("a quote is not closed")
 	}
 	if some {
@@ -145,8 +147,9 @@ func find(v reflect.Value, key string) (reflect.Value, error) {
 }
 
 // set reads a value: lists by commas, tags as key:value (the last colon
-// counts), placements as instance@host, nodes as host/kind, rules as
-// protocol@from..to@peer. x*300 is 300 times
+// counts), DHCP options as key@value@value, placements as instance@host, nodes as host/kind, rules as
+// protocol@from..to@peer, interfaces of a launch as index@interface-or-subnet,
+// block devices as device@what, identities as number@event@field. x*300 is 300 times
 // x, "50 keys" is key1 to key50.
 func set(f reflect.Value, s string) error {
 	if f.Kind() == reflect.Pointer {
@@ -180,19 +183,67 @@ func set(f reflect.Value, s string) error {
 		}
 		f.Set(reflect.ValueOf(u))
 		return nil
+	case events.DHCPOption:
+		w := strings.Split(s, "@") // key@value@value
+		f.Set(reflect.ValueOf(events.DHCPOption{Key: w[0], Values: w[1:]}))
+		return nil
+	case events.PrefixEntry:
+		block, description, _ := strings.Cut(s, "@")
+		p, err := netip.ParsePrefix(block)
+		f.Set(reflect.ValueOf(events.PrefixEntry{CIDR: p, Description: description}))
+		return err
+	case events.FarSnapshot: // GiB@state
+		gib, state, _ := strings.Cut(s, "@")
+		n, err := strconv.Atoi(gib)
+		f.Set(reflect.ValueOf(events.FarSnapshot{SizeGiB: n, State: state}))
+		return err
+	case events.Identity:
+		// number@event@field@field…, the fields of the event in their order
+		w := strings.Split(s, "@")
+		n, err := strconv.ParseUint(w[0], 10, 64)
+		if err != nil || len(w) < 2 {
+			return fmt.Errorf("%q is not number@event@field…: %v", s, err)
+		}
+		f.Field(0).SetUint(n)
+		e := f.FieldByName(w[1])
+		if !e.IsValid() {
+			return fmt.Errorf("%s is no event of identities", w[1])
+		}
+		e.Set(reflect.New(e.Type().Elem()))
+		for i, x := range w[2:] {
+			into := e.Elem().Field(i)
+			if into.Type() == reflect.TypeFor[events.RegionInfo]() {
+				into = into.Field(0)
+			}
+			if err := set(into, x); err != nil {
+				return err
+			}
+		}
+		return nil
 	case events.NodeKey:
 		h, k, _ := strings.Cut(s, "/")
 		f.Set(reflect.ValueOf(events.NodeKey{Host: events.HostID(h), Kind: k}))
 		return nil
 	case events.Rule:
-		// protocol@from..to@peer
+		// [id=]protocol@from..to@peer, or id=description
+		var r events.Rule
+		if id, rest, ok := strings.Cut(s, "="); ok {
+			r.ID, s = events.RuleID(id), rest
+		}
 		w := strings.Split(s, "@")
+		if r.ID != "" && len(w) == 1 {
+			r.Description = s
+			f.Set(reflect.ValueOf(r))
+			return nil
+		}
 		if len(w) != 3 {
 			return fmt.Errorf("%q is not protocol@from..to@peer", s)
 		}
-		r := events.Rule{Protocol: w[0]}
+		r.Protocol = w[0]
 		if strings.HasPrefix(w[2], "sg-") {
 			r.Group = events.GroupID(w[2])
+		} else if strings.HasPrefix(w[2], "pl-") {
+			r.PrefixList = events.PrefixListID(w[2])
 		} else if w[2] != "" {
 			p, err := netip.ParsePrefix(w[2])
 			if err != nil {
@@ -212,6 +263,61 @@ func set(f reflect.Value, s string) error {
 	case events.VolumePlacement:
 		i, h, _ := strings.Cut(s, "@")
 		f.Set(reflect.ValueOf(events.VolumePlacement{Volume: events.VolumeID(i), Host: events.HostID(h)}))
+		return nil
+	case events.BlockDevice:
+		// device@what…: a snapshot, GiB, a type, ephemeralN, none, keep or drop
+		w := strings.Split(s, "@")
+		b := events.BlockDevice{Device: w[0]}
+		for _, x := range w[1:] {
+			gib, err := strconv.Atoi(x)
+			switch {
+			case err == nil:
+				b.SizeGiB = gib
+			case strings.HasPrefix(x, "snap-"):
+				b.Snapshot = events.SnapshotID(x)
+			case strings.HasPrefix(x, "ephemeral"):
+				b.Virtual = x
+			case x == "none":
+				b.NoDevice = true
+			case x == "keep" || x == "drop":
+				b.Keep = new(x == "keep")
+			default:
+				b.Type = x
+			}
+		}
+		f.Set(reflect.ValueOf(b))
+		return nil
+	case events.LaunchInterface:
+		// index@what, with what it is or where it is made, and @keep
+		w := strings.Split(s, "@")
+		index, err := strconv.Atoi(w[0])
+		if err != nil {
+			return err
+		}
+		l := events.LaunchInterface{DeviceIndex: index}
+		for _, x := range w[1:] {
+			switch {
+			case strings.HasPrefix(x, "eni-"):
+				l.Interface = events.InterfaceID(x)
+			case strings.HasPrefix(x, "subnet-"):
+				l.Subnet = events.SubnetID(x)
+			case strings.HasPrefix(x, "+"):
+				if l.Addresses.SecondaryCount, err = strconv.Atoi(x[1:]); err != nil {
+					return err
+				}
+			default:
+				l.Keep = x == "keep"
+			}
+		}
+		f.Set(reflect.ValueOf(l))
+		return nil
+	case events.Tunnel: // inside@key@options, each may be empty
+		w := append(strings.Split(s, "@"), "", "")
+		t := events.Tunnel{Inside: w[0], Options: w[2]}
+		if w[1] != "" {
+			t.Key = []byte(w[1])
+		}
+		f.Set(reflect.ValueOf(t))
 		return nil
 	case events.Placement:
 		i, h, _ := strings.Cut(s, "@")
@@ -233,7 +339,7 @@ func set(f reflect.Value, s string) error {
 			return err
 		}
 		f.SetInt(n)
-	case reflect.Uint64:
+	case reflect.Uint32, reflect.Uint64:
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			return err
@@ -313,7 +419,16 @@ func value(x any) string {
 	case events.Tag:
 		return x.Key + ":" + x.Value
 	case events.Interface:
-		return fmt.Sprintf("{%s %s %s groups=%s}", x.ID, x.Subnet, x.PrivateIP, value(x.Groups))
+		out := fmt.Sprintf("{%s %s %s groups=%s", x.ID, x.Subnet, x.PrivateIP, value(x.Groups))
+		if x.DeviceIndex != 0 {
+			out += fmt.Sprintf(" at %d", x.DeviceIndex)
+		}
+		for _, more := range []any{x.Secondary, x.Prefixes, x.IPv6, x.IPv6Prefixes} {
+			if reflect.ValueOf(more).Len() > 0 {
+				out += " " + value(more)
+			}
+		}
+		return out + "}"
 	case events.Reason:
 		return x.Code
 	case events.Image:

@@ -17,6 +17,7 @@ import (
 
 	"skerry/events"
 	"skerry/services/decide"
+	"skerry/services/network"
 	"skerry/services/state"
 )
 
@@ -25,7 +26,9 @@ import (
 //
 //	region zones=3 hosts=2 …   form a region, join its hosts, make the accounts alice and bob;
 //	                           public=26 is a block of addresses of that size, gateways=1
-//	                           and stores=1 are such nodes in each zone
+//	                           and stores=1 are such nodes in each zone, networks=1 those of
+//	                           that many hosts; with root=isle-0 it has that region's accounts,
+//	                           and none from the start
 //	when                       one command a line: [@account] Command key=value …
 //	----                       the events, or the fault
 //	clock 1h                   let time pass; nothing happens by itself
@@ -66,9 +69,6 @@ func TestScenarios(t *testing.T) {
 		}
 	}
 	for _, e := range events.Kinds() {
-		if _, later := e.(events.FeatureLevelRaised); later {
-			continue // this program knows one level only
-		}
 		if !kinds[events.Name(e)] {
 			t.Errorf("no scenario shows the event %s", events.Name(e))
 		}
@@ -131,10 +131,14 @@ func said(lines []string) string {
 // form makes a region to tell stories in.
 func (r *region) form(d *datadriven.TestData) string {
 	zones, hosts, vcpus, memory, disk := 3, 2, 16, 16384, 2000
-	public, gateways, stores := 0, 0, 0
+	public, gateways, stores, networks, root := 0, 0, 0, 0, ""
 	for _, a := range d.CmdArgs {
+		if a.Key == "root" {
+			root = a.Vals[0]
+			continue
+		}
 		into := map[string]*int{"zones": &zones, "hosts": &hosts, "vcpus": &vcpus, "memory": &memory, "disk": &disk,
-			"public": &public, "gateways": &gateways, "stores": &stores}[a.Key]
+			"public": &public, "gateways": &gateways, "stores": &stores, "networks": &networks}[a.Key]
 		if into == nil {
 			d.Fatalf(r.t, "region has no %s", a.Key)
 		}
@@ -145,10 +149,10 @@ func (r *region) form(d *datadriven.TestData) string {
 		*into = n
 	}
 	f := events.FormRegion{Name: "isle-1", ID: "8f9ae0a2-5ad1-4a5b-9b2e-d6c0c39c2f01", Level: 1, Images: []events.Image{
-		{ID: "aki-linux", Name: "linux-kernel", Location: "amazon/linux-kernel", Type: "kernel", Architecture: "x86_64", File: events.ImageFile{Name: "vmlinuz"}},
-		{ID: "ari-linux", Name: "linux-ramdisk", Location: "amazon/linux-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: events.ImageFile{Name: "initrd"}},
+		{ID: "aki-linux", Name: "linux-kernel", Location: "amazon/linux-kernel", Type: "kernel", Architecture: "x86_64", File: events.ImageFile{Name: "vmlinuz", SHA256: "d2"}},
+		{ID: "ari-linux", Name: "linux-ramdisk", Location: "amazon/linux-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: events.ImageFile{Name: "initrd", SHA256: "d3"}},
 		{ID: "ami-linux", Name: "linux", Location: "amazon/linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
-			Kernel: "aki-linux", Ramdisk: "ari-linux", RootDevice: "/dev/sda1", RootDeviceType: "instance-store", File: events.ImageFile{Name: "root.img"}},
+			Kernel: "aki-linux", Ramdisk: "ari-linux", RootDevice: "/dev/sda1", RootDeviceType: "instance-store", File: events.ImageFile{Name: "root.img", SHA256: "d1"}},
 		{ID: "ami-bare", Name: "bare", Location: "amazon/bare", Type: "machine", Architecture: "x86_64", RootDeviceType: "instance-store", File: events.ImageFile{Name: "bare.img"}},
 	}}
 	for i := range zones {
@@ -157,6 +161,7 @@ func (r *region) form(d *datadriven.TestData) string {
 	if public > 0 {
 		f.Public = []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("198.18.0.0"), public)}
 	}
+	f.Root = root
 	r.must(events.Stamp{}, f)
 	for _, z := range f.Zones {
 		for i := range gateways {
@@ -166,10 +171,16 @@ func (r *region) form(d *datadriven.TestData) string {
 			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i+1)), Kind: "storage", Zone: z, Boot: "boot-1",
 				Capacity: events.Capacity{DiskGiB: 100}})
 		}
+		for i := range networks {
+			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i+1)), Kind: "network", Zone: z, Boot: "boot-1"})
+		}
 		for i := range hosts {
 			r.must(events.Stamp{}, events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i+1)), Kind: "compute", Zone: z, Boot: "boot-1",
 				Capacity: events.Capacity{VCPUs: vcpus, MemoryMiB: memory, DiskGiB: disk}})
 		}
+	}
+	if root != "" {
+		return ""
 	}
 	r.must(events.Stamp{}, events.CreateAccount{Name: "alice", ID: "111111111111"})
 	r.must(events.Stamp{}, events.CreateAccount{Name: "bob", ID: "222222222222"})
@@ -350,7 +361,7 @@ func (r *region) show(what string) []string {
 		for _, g := range v.Groups.All() {
 			add("%s %s %q", g.ID, g.Name, g.Description)
 			for _, r := range g.Rules {
-				dir, peer := "in ", string(r.Group)
+				dir, peer := "in ", string(r.Group)+string(r.PrefixList)
 				if r.Egress {
 					dir = "out"
 				}
@@ -360,9 +371,82 @@ func (r *region) show(what string) []string {
 				add("  %s %s %s %d..%d %s", r.ID, dir, r.Protocol, r.From, r.To, peer)
 			}
 		}
+	case "acls":
+		for _, a := range v.NetworkACLs.All() {
+			add("%s %s", a.ID, a.VPC)
+			for s := range v.SubnetsUnder(a.ID) {
+				add("  %s %s", s.ACLAssociation, s.ID)
+			}
+			for _, e := range a.Entries {
+				add("  %s", value(e))
+			}
+		}
+	case "prefixes":
+		for _, l := range v.PrefixLists.All() {
+			add("%s %s %q %s max=%d version=%d %s", l.ID, l.Account, l.Name, l.State, l.Max, l.Version(), value(l.Entries()))
+		}
+	case "ranges":
+		for _, r := range v.Ranges.All() {
+			add("%s %s %s advertised=%v", r.Pool, r.Account, r.CIDR, r.Advertised)
+		}
+	case "flowlogs":
+		for _, l := range v.FlowLogs.All() {
+			add("%s %s %s", l.ID, l.Resource, value(l.Setting))
+		}
+	case "dhcp":
+		for _, o := range v.DHCPOptions.All() {
+			add("%s %s %s", o.ID, o.Account, value(o.Options))
+		}
+		for _, n := range v.VPCs.All() {
+			add("%s uses %s", n.ID, n.DHCPOptions())
+		}
 	case "addresses":
 		for _, a := range v.Addresses.All() {
 			add("%s %s allocation=%s association=%s %s %s %s", a.Address, a.Account, a.Allocation, a.Association, a.Interface, a.Instance, strings.TrimPrefix(a.Private.String(), "invalid IP"))
+		}
+	case "interfaces":
+		for _, f := range v.Interfaces.All() {
+			note := ""
+			if f.Detaching {
+				note = "detaching"
+			}
+			add("%s %s at %d of %s %v %s", f.Interface.ID, f.AttachmentID(), f.Interface.DeviceIndex, f.Instance, f.Addresses(), note)
+		}
+	case "vpcs":
+		for _, n := range v.VPCs.All() {
+			add("%s %v", n.ID, n.CIDRs())
+		}
+	case "nat":
+		for _, g := range v.NATGateways.All() {
+			add("%s %s %s %s %s %s", g.ID, g.State, g.Interface, g.Address, g.Code, g.Detail)
+		}
+	case "peerings":
+		for _, p := range v.Peerings.All() {
+			add("%s %s %s %s", p.ID, p.VPC, p.Peer, p.State)
+		}
+	case "vpn":
+		for _, g := range v.CustomerGateways.All() {
+			add("%s %s %d live=%v", g.ID, g.Address, g.ASN, g.Live())
+		}
+		for _, g := range v.VPNGateways.All() {
+			add("%s %s live=%v", g.ID, g.VPC, g.Live())
+		}
+		for _, c := range v.VPNs.All() {
+			add("%s %s %s %v live=%v", c.ID, c.Customer, c.Gateway, c.Routes, c.Live())
+		}
+	case "routes":
+		for _, t := range v.RouteTables.All() {
+			for _, o := range t.Routes {
+				add("%s %s leads=%v", t.ID, value(o), network.Leads(v, t.VPC, o))
+			}
+			for _, o := range t.Routes {
+				if o.PrefixList != "" {
+					add("%s %s is %v", t.ID, o.PrefixList, network.Along(v, t, o))
+				}
+			}
+			for _, o := range network.Propagated(v, t) {
+				add("%s %s propagated", t.ID, value(o))
+			}
 		}
 	case "gateways":
 		for _, g := range v.Gateways.All() {
@@ -371,6 +455,14 @@ func (r *region) show(what string) []string {
 	case "volumes":
 		for _, r := range v.Volumes.All() {
 			add("%s %s %s %d GiB %s host=%s epoch=%d confirmed=%d %s", r.ID, r.Zone, r.State, r.SizeGiB, r.Type, r.Host, r.Epoch, r.Confirmed, r.Detail)
+		}
+	case "snapshots":
+		for _, x := range v.Snapshots.All() {
+			add("%s %s %s of=%s%s %d GiB host=%s public=%v accounts=%v %s", x.ID, x.Account, x.State, x.Volume, x.Source, x.SizeGiB, x.Host, x.Public, x.Accounts, x.Detail)
+		}
+	case "templates":
+		for _, t := range v.Templates.All() {
+			add("%s %s default=%d latest=%d versions=%d", t.ID, t.Name, t.Default, t.Latest, len(t.Versions))
 		}
 	case "tombstones":
 		for _, t := range v.Tombstones.All() {
@@ -396,7 +488,25 @@ func (r *region) show(what string) []string {
 		}
 	case "accounts":
 		for _, a := range v.Accounts.All() {
-			add("%s %s", a.ID, a.Name)
+			note := ""
+			if !a.Closed.IsZero() {
+				note = "closed"
+			}
+			add("%s %s %s", a.ID, a.Name, note)
+		}
+	case "users":
+		for _, u := range v.Users.All() {
+			add("%s %s policies=%d", u.Account, u.Name, len(u.Policies))
+			for k := range v.AccessKeysOf(u.Account, u.Name) {
+				add("  %s", k.AccessKey)
+			}
+		}
+	case "regions":
+		for _, r := range v.Regions.All() {
+			add("%s %s %s %v", r.Region.Name, r.Region.ID, r.Region.Endpoint, r.Region.At)
+		}
+		if v.Meta.Root != "" {
+			add("root %s imported up to %d", v.Meta.Root, v.Meta.RootAt.N)
 		}
 	case "deadline":
 		if at, ok := v.NextDeadline(); ok {

@@ -19,6 +19,7 @@ import (
 
 	"skerry/events"
 	"skerry/events/bus"
+	"skerry/internal/planted"
 	"skerry/services/outbox"
 	"skerry/services/seal"
 	"skerry/services/state"
@@ -106,6 +107,9 @@ const readFor = 5 * time.Second
 func (d *Door) Read(ctx context.Context) (*state.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()
+	if planted.On(planted.ReadLocal) {
+		return d.Voter.View(), nil
+	}
 	n, err := d.Voter.ReadIndex()
 	if err != nil {
 		var answer events.ReadIndex

@@ -168,7 +168,8 @@ func (d *Door) Lead(ctx context.Context) error {
 }
 
 // nodeVerbs are the commands that nodes send for themselves.
-var nodeVerbs = map[string]bool{"JoinNode": true, "ReportInstance": true, "ReportDisk": true, "ReportVolume": true, "ReportRemoved": true}
+var nodeVerbs = map[string]bool{"JoinNode": true, "ReportInstance": true, "ReportDisk": true, "ReportVolume": true, "ReportSnapshot": true,
+	"ReportRemoved": true, "ReportNATGateway": true}
 
 // command decodes, checks and proposes a command of the bus. From names the
 // host that the bus let publish on a node's subject.
@@ -197,7 +198,7 @@ func (d *Door) command(r micro.Request, verb string, from events.HostID) {
 			r.Error("403", fmt.Sprintf("host %s may not speak for %s", from, host), nil)
 			return
 		}
-		stamp.Actor, stamp.Account = "node:"+string(host)+"/"+kind, ""
+		stamp.Actor, stamp.Account, stamp.Call = "node:"+string(host)+"/"+kind, "", events.Call{}
 	}
 	reply, err := d.propose(events.Stamped{Stamp: stamp, Command: c})
 	answer(r, reply, err)
@@ -213,6 +214,10 @@ func speaker(c events.Command) (events.HostID, string) {
 		return c.Host, "compute"
 	case events.ReportVolume:
 		return c.Host, "storage"
+	case events.ReportSnapshot:
+		return c.Host, "storage"
+	case events.ReportNATGateway:
+		return c.Host, "gateway"
 	case events.ReportRemoved:
 		if c.Kind == events.SpecPublic {
 			return c.Host, "gateway"

@@ -34,6 +34,8 @@ const maxHistory = 1024
 func (d *Door) questions() map[string]func(micro.Request) {
 	return map[string]func(micro.Request){
 		"history":  d.history,
+		"story":    d.story,
+		"moment":   newPast(d).moment,
 		"status":   func(r micro.Request) { answer(r, d.status(), nil) },
 		"instance": d.instance,
 		"volume":   d.volume,
@@ -53,7 +55,7 @@ func (d *Door) leaderQuestions() map[string]func(micro.Request) {
 				again(r)
 				return
 			}
-			answer(r, d.scheduling(), nil)
+			answer(r, Scheduling(d.Voter.View()), nil)
 		},
 		"voter": func(r micro.Request) { answer(r, d.self(events.VoterQuery{}), nil) },
 	}
@@ -72,11 +74,29 @@ func (d *Door) history(r micro.Request) {
 	answer(r, bus.HistoryAnswer{N: d.Voter.View().Meta.N, Records: records}, err)
 }
 
+func (d *Door) story(r micro.Request) {
+	var q events.StoryQuery
+	if err := decode(r, &q); err != nil {
+		answer(r, nil, err)
+		return
+	}
+	if q.Limit <= 0 || q.Limit > maxHistory {
+		q.Limit = maxHistory
+	}
+	v := d.present() // what was acknowledged is told
+	records, err := d.Voter.History().Story(q.Resource, q.First, q.Limit)
+	answer(r, bus.HistoryAnswer{N: v.Meta.N, Records: records}, err)
+}
+
 func (d *Door) status() events.Status {
 	v := d.present()
 	s := events.Status{Region: v.Meta.Region, ID: v.Meta.ID, Level: v.Meta.Level, N: v.Meta.N, Leader: d.Voter.Leader(), AnswerBy: d.Voter.AZ(), Counts: map[string]int{}}
 	for _, m := range d.Voter.Raft().GetConfiguration().Configuration().Servers {
 		s.Voters = append(s.Voters, string(m.ID))
+	}
+	s.Root, s.RootN = v.Meta.Root, v.Meta.RootAt.N
+	for _, r := range v.Regions.All() {
+		s.Beside = append(s.Beside, r.Region)
 	}
 	for _, z := range v.Zones.All() {
 		row := events.ZoneStatus{Zone: z.Zone, Impaired: z.Impaired}
@@ -195,41 +215,53 @@ func (d *Door) specSet(r micro.Request) {
 		answer(r, nil, err)
 		return
 	}
-	answer(r, d.want(q), nil)
+	out, err := want(d.present(), q)
+	if err != nil {
+		d.Log.Warn("want", "err", err)
+	}
+	answer(r, out, nil)
 }
 
 // Gone is the state of an object that a node should have destroyed.
 const Gone = "gone"
 
-// want is what a node should hold. The state of a volume is as its storage node
-// says it.
-func (d *Door) want(q events.NodeKey) events.Want {
-	v := d.present()
+// want is what a node should hold. The states of a volume and of a whole snapshot
+// are as their storage node says them; a snapshot's epoch is its first.
+func want(v *state.View, q events.NodeKey) (events.Want, error) {
+	var broken error
 	out := events.Want{N: v.Meta.N, Objects: []events.Object{}}
 	switch q.Kind {
 	case "compute":
 		for i := range v.InstancesOn(q.Host) {
 			out.Objects = append(out.Objects, events.Object{Kind: string(events.SpecInstance), ID: string(i.ID), State: i.State})
 		}
-		return out
+		return out, nil
 	case "storage":
 		for x := range v.VolumesOn(q.Host) {
 			o := events.Object{Kind: string(events.SpecVolume), ID: string(x.ID), State: fmt.Sprintf("epoch %d", x.Epoch)}
 			switch {
 			case x.State == state.VolumeDeleting:
 				continue
-			case x.State == state.VolumeCreating && x.Confirmed == 0:
+			case x.Confirmed == 0 && (x.State == state.VolumeCreating || x.State == state.VolumeError):
 				o.State = x.State
 			case x.Attachment != nil && !x.Attachment.Ended:
 				o.State += " " + string(x.Attachment.ID)
 			}
 			out.Objects = append(out.Objects, o)
 		}
+		for x := range v.SnapshotsOn(q.Host) {
+			o := events.Object{Kind: string(events.SpecSnapshot), ID: string(x.ID), State: "epoch 1"}
+			switch x.State {
+			case state.SnapshotDeleting:
+				continue
+			case state.SnapshotPending, state.SnapshotError:
+				o.State = x.State
+			}
+			out.Objects = append(out.Objects, o)
+		}
 	case "network", "gateway":
 		set, err := specs.Set(v, q.Host, q.Kind, nil, specs.Closed{})
-		if err != nil {
-			d.Log.Warn("want", "err", err)
-		}
+		broken = err
 		for _, s := range set.Specs {
 			if !s.Tombstone && (s.Kind == events.SpecPort || s.Kind == events.SpecPublic) {
 				out.Objects = append(out.Objects, events.Object{Kind: string(s.Kind), ID: s.ID, State: "held"})
@@ -241,17 +273,18 @@ func (d *Door) want(q events.NodeKey) events.Want {
 			out.Objects = append(out.Objects, events.Object{Kind: string(t.Kind), ID: t.ID, State: Gone})
 		}
 	}
-	return out
+	return out, broken
 }
 
 // ofKind says which node holds what.
-var ofKind = map[events.SpecKind]string{events.SpecVolume: "storage", events.SpecPort: "network", events.SpecPublic: "gateway"}
+var ofKind = map[events.SpecKind]string{events.SpecVolume: "storage", events.SpecSnapshot: "storage", events.SpecPort: "network", events.SpecPublic: "gateway"}
 
 // maxUnplaced bounds the instances of one scheduling answer.
 const maxUnplaced = 500
 
-func (d *Door) scheduling() events.Scheduling {
-	v := d.Voter.View()
+// Scheduling is what the scheduler is told: the hosts with what is free on them,
+// and the instances and volumes that wait for one.
+func Scheduling(v *state.View) events.Scheduling {
 	out := events.Scheduling{N: v.Meta.N}
 	for _, h := range v.Hosts.All() {
 		row := events.HostFree{Host: h.Host, Zone: h.Zone}
@@ -265,6 +298,7 @@ func (d *Door) scheduling() events.Scheduling {
 			}
 		}
 		row.Free, _ = v.Free(h)
+		row.Members = v.MembersOn(h.Host)
 		out.Hosts = append(out.Hosts, row)
 	}
 	for _, st := range v.Stores.All() {
@@ -283,7 +317,7 @@ func (d *Door) scheduling() events.Scheduling {
 			if len(out.Volumes) == maxUnplaced {
 				break
 			}
-			out.Volumes = append(out.Volumes, events.WaitingVolume{Volume: r.ID, Zone: r.Zone, SizeGiB: r.SizeGiB})
+			out.Volumes = append(out.Volumes, near(v, r))
 		}
 	}
 	for _, z := range v.Zones.All() {
@@ -291,8 +325,17 @@ func (d *Door) scheduling() events.Scheduling {
 			if len(out.Unplaced) == maxUnplaced {
 				return out
 			}
-			out.Unplaced = append(out.Unplaced, events.Waiting{Instance: i.ID, Zone: i.Zone, Need: i.Need})
+			out.Unplaced = append(out.Unplaced, events.Waiting{Instance: i.ID, Zone: i.Zone, Need: i.Need, Member: v.MemberOf(i)})
 		}
 	}
 	return out
+}
+
+// near is a volume that waits, and who holds the snapshot that it starts with.
+func near(v *state.View, r *state.Volume) events.WaitingVolume {
+	w := events.WaitingVolume{Volume: r.ID, Zone: r.Zone, SizeGiB: r.SizeGiB}
+	if s, ok := v.Snapshots.Get(string(r.Snapshot)); ok {
+		w.Near = s.Host
+	}
+	return w
 }

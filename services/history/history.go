@@ -1,6 +1,9 @@
 // Package history keeps a voter's copy of every event of the region, in order.
 //
-//	'e' n(8)  record
+//	'e' n(8)           record
+//	'r' id 0 n(8)      the record names the resource of that id: its story
+//	't' account 0 n(8) a call of the API by the account begins there: its trail
+//	'v'                version of the index of stories; one that lacks is made at opening
 //
 // Records are written without sync while the log is applied: the log makes them
 // again. Flush makes them durable, and is called before the log is truncated.
@@ -27,6 +30,10 @@ type Store struct {
 	mu   sync.Mutex
 	last uint64 // highest number held
 	hash events.Hash
+	full uint64 // all numbers up to it are known to be held
+
+	reading sync.RWMutex // held by readers, and by Close for good
+	closed  bool
 }
 
 // Open opens or makes the history in a directory of fs.
@@ -50,13 +57,34 @@ func Open(fs vfs.FS, dir string, log pebble.Logger) (*Store, error) {
 	if err := it.Close(); err != nil {
 		return nil, errors.Join(fmt.Errorf("history: %s: %w", dir, err), db.Close())
 	}
+	if err := s.reindex(); err != nil {
+		return nil, errors.Join(fmt.Errorf("history: %s: %w", dir, err), db.Close())
+	}
 	return s, nil
 }
 
 var bounds = &pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'e' + 1}}
 
-// Close closes the store.
-func (s *Store) Close() error { return s.db.Close() }
+// Close closes the store, when those who read from it have ended.
+func (s *Store) Close() error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.closed = true
+	return s.db.Close()
+}
+
+// ErrClosed says that the store was closed.
+var ErrClosed = errors.New("history: closed")
+
+// read lets the caller read until it calls the function.
+func (s *Store) read() (func(), error) {
+	s.reading.RLock()
+	if s.closed {
+		s.reading.RUnlock()
+		return nil, ErrClosed
+	}
+	return s.reading.RUnlock, nil
+}
 
 // Last is the number of the newest record held, 0 when there is none.
 func (s *Store) Last() uint64 {
@@ -87,8 +115,8 @@ func (s *Store) Append(records []events.Record) error {
 				return err
 			}
 		}
-		if err := b.Set(key(r.N), enc, nil); err != nil {
-			return fmt.Errorf("history: %w", err)
+		if err := put(b, r, enc); err != nil {
+			return err
 		}
 		if r.N > s.last {
 			s.last, s.hash = r.N, r.Hash
@@ -96,6 +124,11 @@ func (s *Store) Append(records []events.Record) error {
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return fmt.Errorf("history: %w", err)
+	}
+	for _, r := range records {
+		if r.N == s.full+1 {
+			s.full = r.N
+		}
 	}
 	return nil
 }
@@ -115,7 +148,14 @@ func (e *DivergedError) Error() string {
 var ErrMissing = errors.New("history: record is not held")
 
 // Get reads one record.
-func (s *Store) Get(n uint64) (events.Record, error) { return s.get(n) }
+func (s *Store) Get(n uint64) (events.Record, error) {
+	done, err := s.read()
+	if err != nil {
+		return events.Record{}, err
+	}
+	defer done()
+	return s.get(n)
+}
 
 func (s *Store) get(n uint64) (events.Record, error) {
 	v, c, err := s.db.Get(key(n))
@@ -136,6 +176,11 @@ func (s *Store) get(n uint64) (events.Record, error) {
 // Range reads up to limit records from first on, without gaps: it ends at the
 // first record that is missing.
 func (s *Store) Range(first uint64, limit int) ([]events.Record, error) {
+	done, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: key(first), UpperBound: bounds.UpperBound})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
@@ -161,20 +206,36 @@ func (s *Store) Range(first uint64, limit int) ([]events.Record, error) {
 // Missing returns the first number below upTo that is not held, and whether
 // there is one.
 func (s *Store) Missing(upTo uint64) (uint64, bool, error) {
-	it, err := s.db.NewIter(bounds)
+	done, err := s.read()
+	if err != nil {
+		return 0, false, err
+	}
+	defer done()
+	s.mu.Lock()
+	next := s.full + 1
+	s.mu.Unlock()
+	if next >= upTo {
+		return next, false, nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: key(next), UpperBound: bounds.UpperBound})
 	if err != nil {
 		return 0, false, fmt.Errorf("history: %w", err)
 	}
 	defer it.Close()
-	next := uint64(1)
 	for ok := it.First(); ok && next < upTo; ok = it.Next() {
 		n := binary.BigEndian.Uint64(it.Key()[1:])
 		if n != next {
-			return next, true, nil
+			break
 		}
 		next++
 	}
-	return next, next < upTo, it.Error()
+	if err := it.Error(); err != nil {
+		return 0, false, fmt.Errorf("history: %w", err)
+	}
+	s.mu.Lock()
+	s.full = max(s.full, next-1)
+	s.mu.Unlock()
+	return next, next < upTo, nil
 }
 
 // Fill adds records that a peer holds. Each must hash to what it claims, and
@@ -207,8 +268,8 @@ func (s *Store) Fill(records []events.Record) error {
 		case err != nil && !errors.Is(err, ErrMissing):
 			return err
 		}
-		if err := b.Set(key(r.N), enc, nil); err != nil {
-			return fmt.Errorf("history: %w", err)
+		if err := put(b, r, enc); err != nil {
+			return err
 		}
 	}
 	if next, err := s.get(records[len(records)-1].N + 1); err == nil && next.Prev != records[len(records)-1].Hash {

@@ -195,3 +195,58 @@ func TestPowerCut(t *testing.T) {
 		must(t, s.Close())
 	}
 }
+
+// A story is the records that name a resource, also of a history that was
+// written without stories, and of records that came from a peer.
+func TestStory(t *testing.T) {
+	const a, b = "vol-0123456789abcdef0", "ipv4pool-ec2-0aaaaaaaaaaaaaaaa"
+	var records []events.Record
+	for i, e := range []events.Event{
+		events.ResourceTagged{Account: "1", Resource: a, Tags: []events.Tag{{Key: "k", Value: b}}},
+		events.ResourceTagged{Account: "1", Resource: b, Tags: []events.Tag{{Key: "k", Value: "x-0123456789abcdef00"}}},
+		events.ResourceUntagged{Account: "1", Resource: a, Keys: []string{a, a}},
+		events.HostDrained{Host: "vol-0123456789abcdef", Zone: "z"},
+	} {
+		r := events.Record{N: uint64(i + 1), Cause: "c", Actor: "i-00000000000000001 is part of a longer word", Event: e}
+		if i > 0 {
+			r.Prev = records[i-1].Hash
+		}
+		r.Hash = sha256.Sum256(r.Encode())
+		records = append(records, r)
+	}
+	check := func(s *Store) {
+		t.Helper()
+		for id, want := range map[string]string{a: "[1 3]", b: "[1 2]", "i-00000000000000001": "[]", "vol-0123456789abcdef": "[]", "x-0123456789abcdef0": "[]"} {
+			got, err := s.Story(id, 0, 10)
+			must(t, err)
+			ns := []uint64{}
+			for _, r := range got {
+				ns = append(ns, r.N)
+			}
+			if fmt.Sprint(ns) != want {
+				t.Errorf("%s: %v, want %s", id, ns, want)
+			}
+		}
+	}
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	must(t, s.Append(records))
+	check(s)
+	if got, err := s.Story(a, 2, 10); err != nil || len(got) != 1 || got[0].N != 3 {
+		t.Errorf("from event 2 on: %v %v", got, err)
+	}
+	if got, err := s.Story(a, 0, 1); err != nil || len(got) != 1 {
+		t.Errorf("one at most: %v %v", got, err)
+	}
+	// As written by a program that knew no stories.
+	must(t, s.db.DeleteRange([]byte{'r'}, []byte{'w'}, nil))
+	must(t, s.Close())
+	s = open(t, fs)
+	check(s)
+	must(t, s.Close())
+
+	peer := open(t, vfs.NewMem())
+	must(t, peer.Fill(records))
+	check(peer)
+	must(t, peer.Close())
+}

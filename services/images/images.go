@@ -26,22 +26,23 @@ type entry struct {
 	Root         events.ImageFile `json:"root"`
 }
 
-// Read returns each entry as three images: kernel, ramdisk and machine. Ids
-// follow from content, so every voter reads the same.
-func Read(dir string) ([]events.Image, error) {
+// Read returns each entry as three images of a region: kernel, ramdisk and
+// machine. Ids follow from content and region, so every voter reads the same, and
+// an id of one region means nothing in another.
+func Read(dir, region string) ([]events.Image, error) {
 	path := filepath.Join(dir, "images.json")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
-	out, err := parse(b)
+	out, err := parse(b, region)
 	if err != nil {
 		return nil, fmt.Errorf("images: %s: %w", path, err)
 	}
 	return out, nil
 }
 
-func parse(b []byte) ([]events.Image, error) {
+func parse(b []byte, region string) ([]events.Image, error) {
 	var file struct {
 		Images []entry `json:"images"`
 	}
@@ -63,15 +64,15 @@ func parse(b []byte) ([]events.Image, error) {
 				return nil, fmt.Errorf("image %q: %w", e.Name, err)
 			}
 		}
-		kernel := id("aki-", e.Name, e.Kernel.SHA256)
+		kernel := id("aki-", region, e.Name, e.Kernel.SHA256)
 		ramdisk := events.ImageID("")
 		out = append(out, events.Image{ID: kernel, Name: e.Name + "-kernel", Location: "amazon/" + e.Name + "-kernel", Type: "kernel", Architecture: e.Architecture, File: e.Kernel})
 		if e.Ramdisk.SHA256 != "" {
-			ramdisk = id("ari-", e.Name, e.Ramdisk.SHA256)
+			ramdisk = id("ari-", region, e.Name, e.Ramdisk.SHA256)
 			out = append(out, events.Image{ID: ramdisk, Name: e.Name + "-ramdisk", Location: "amazon/" + e.Name + "-ramdisk", Type: "ramdisk", Architecture: e.Architecture, File: e.Ramdisk})
 		}
 		out = append(out, events.Image{
-			ID: id("ami-", e.Name, e.Root.SHA256), Name: e.Name, Description: e.Description, Location: "amazon/" + e.Name, Type: "machine",
+			ID: id("ami-", region, e.Name, e.Root.SHA256), Name: e.Name, Description: e.Description, Location: "amazon/" + e.Name, Type: "machine",
 			Architecture: e.Architecture, Virtualization: "paravirtual", Kernel: kernel, Ramdisk: ramdisk,
 			RootDevice: e.RootDevice, RootDeviceType: "instance-store", File: e.Root, Cmdline: e.Cmdline,
 		})
@@ -94,7 +95,7 @@ func check(f events.ImageFile) error {
 	return nil
 }
 
-func id(prefix, name, digest string) events.ImageID {
-	h := sha256.Sum256([]byte(prefix + name + "\x00" + digest))
+func id(prefix, region, name, digest string) events.ImageID {
+	h := sha256.Sum256([]byte(prefix + region + "\x00" + name + "\x00" + digest))
 	return events.ImageID(prefix + "0" + hex.EncodeToString(h[:8]))
 }

@@ -32,7 +32,7 @@ func TestRead(t *testing.T) {
 	dir := write(t, `{"stamp":"x","images":[{"name":"linux","description":"d","architecture":"x86_64","rootDevice":"/dev/sda1","cmdline":"quiet",
 		"kernel":`+file("vmlinuz", digestA)+`,"ramdisk":`+file("initrd", digestB)+`,"root":`+file("root.img", digestC)+`},
 		{"name":"bare","kernel":`+file("vmlinuz", digestA)+`,"root":`+file("root.img", digestC)+`}]}`)
-	got, err := Read(dir)
+	got, err := Read(dir, "isle-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestRead(t *testing.T) {
 	if b := byName["bare"]; b.Ramdisk != "" || b.Kernel == "" || b.Kernel == m.Kernel {
 		t.Errorf("%+v", b)
 	}
-	again, err := Read(dir)
+	again, err := Read(dir, "isle-1")
 	if err != nil || again[2].ID != got[2].ID {
 		t.Errorf("read again the ids are others: %v", err)
 	}
@@ -75,12 +75,12 @@ func TestRefusals(t *testing.T) {
 		"something behind":  {`{"images":[]} more`, "images.json"},
 		"a damaged ramdisk": {`{"images":[{"name":"x",` + good + `,"ramdisk":` + file("i", "zz") + `}]}`, "zz"},
 	} {
-		_, err := Read(write(t, test.text))
+		_, err := Read(write(t, test.text), "isle-1")
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q named", name, err, test.want)
 		}
 	}
-	if _, err := Read(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "none") {
+	if _, err := Read(filepath.Join(t.TempDir(), "none"), "isle-1"); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("a directory that is not there: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := parse(b)
+		got, err := parse(b, "isle-1")
 		if err != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"skerry/events"
 	"skerry/services/state"
@@ -18,8 +19,8 @@ const publicReserved = 16
 
 // Public draws a public address that nobody has and no gateway still serves.
 // The search goes on from the last one given, so that an address that came back
-// rests.
-func Public(v *state.View) (netip.Addr, error) {
+// rests. Those named were given by the decision that draws.
+func Public(v *state.View, given ...netip.Addr) (netip.Addr, error) {
 	if len(v.Meta.Public) == 0 {
 		return netip.Addr{}, events.Faultf("InsufficientAddressCapacity", "The region has no public addresses: it was formed without a block of them.")
 	}
@@ -37,7 +38,7 @@ func Public(v *state.View) (netip.Addr, error) {
 			a = v.Meta.NextPublic
 		}
 		for ; !last.Less(a); a = a.Next() {
-			if !v.PublicTaken(a) {
+			if !v.PublicTaken(a) && !slices.Contains(given, a) {
 				return a, nil
 			}
 		}
@@ -62,14 +63,13 @@ func Assign(v *state.View, z events.Zone, account events.AccountID, instance eve
 	return events.PublicAddressAssigned{Address: a, Account: account, Zone: z, VPC: f.VPC, Interface: f.ID, Instance: instance, Private: f.PrivateIP}, nil
 }
 
-// Unbind takes the public address from an interface that ends: an Elastic one
+// Unbind takes the public addresses from an interface that ends: an Elastic one
 // stays its account's.
-func Unbind(v *state.View, id events.InterfaceID) []events.Event {
-	a, ok := v.PublicOf(id)
-	if !ok {
-		return nil
+func Unbind(v *state.View, id events.InterfaceID) (out []events.Event) {
+	for a := range v.PublicsOf(id) {
+		out = append(out, unbound(v, a))
 	}
-	return []events.Event{unbound(v, a)}
+	return out
 }
 
 func unbound(v *state.View, a *state.Address) events.Event {
@@ -87,25 +87,34 @@ func AllocateAddress(v *state.View, s events.Stamp, c events.AllocateAddress) ([
 	}
 	count := 0
 	for a := range v.AddressesOf(s.Account) {
-		if a.Allocation != "" {
+		if _, own := v.RangeOf(a.Address); a.Allocation != "" && !own {
 			count++
 		}
 	}
-	if count >= MaxElastic {
+	pool := c.Pool
+	if x, err := netip.ParseAddr(c.Address); err == nil && pool == "" {
+		if r, ok := v.RangeOf(x); ok && r.Account == s.Account {
+			pool = r.Pool
+		}
+	}
+	if pool == "" && count >= MaxElastic { // what an account brought does not count
 		return nil, events.Faultf("AddressLimitExceeded", "The maximum number of addresses has been reached.")
 	}
 	var addr netip.Addr
 	var err error
-	if c.Address == "" {
+	switch {
+	case pool != "":
+		addr, err = fromPool(v, s.Account, pool, c.Address)
+	case c.Address == "":
 		addr, err = Public(v)
-	} else {
+	default:
 		addr, err = exactly(v, c.Address)
 	}
 	if err != nil {
 		return nil, err
 	}
 	id := events.AllocationID("eipalloc-" + s.Seed.Hex("eipalloc", 0))
-	out := []events.Event{events.AddressAllocated{Allocation: id, Address: addr, Account: s.Account, At: s.Time}}
+	out := []events.Event{events.AddressAllocated{Allocation: id, Address: addr, Account: s.Account, At: s.Time, Pool: pool}}
 	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
@@ -157,7 +166,7 @@ func ReleaseAddress(v *state.View, s events.Stamp, c events.ReleaseAddress) ([]e
 	var out []events.Event
 	if a.Association != "" {
 		f, _ := v.Interfaces.Get(string(a.Interface))
-		if vpc, ok := v.VPCs.Get(string(f.Interface.VPC)); !ok || !vpc.Default {
+		if vpc, ok := v.VPCs.Get(string(f.Interface.VPC)); !ok || !vpc.Default || f.Interface.NAT != "" {
 			return nil, events.Faultf("InvalidIPAddress.InUse", "Address %s is in use: disassociate it from %s first.", a.Address, a.Interface)
 		}
 		out = append(append(out, unbound(v, a)), again(v, a)...)
@@ -176,24 +185,36 @@ func AssociateAddress(v *state.View, s events.Stamp, c events.AssociateAddress) 
 	if err != nil {
 		return nil, err
 	}
-	if c.PrivateIP != "" && c.PrivateIP != f.Interface.PrivateIP.String() {
-		return nil, events.Faultf("InvalidParameterValue", "The private address %s is not one of interface '%s'.", c.PrivateIP, f.Interface.ID)
+	private := f.Interface.PrivateIP
+	if c.PrivateIP != "" {
+		private, err = netip.ParseAddr(c.PrivateIP)
+		if err != nil || private != f.Interface.PrivateIP && !slices.Contains(f.Interface.Secondary, private) {
+			return nil, events.Faultf("InvalidParameterValue", "The private address %s is not one of interface '%s'.", c.PrivateIP, f.Interface.ID)
+		}
 	}
-	if a.Interface == f.Interface.ID {
+	if !private.IsValid() {
+		return nil, events.Faultf("InvalidParameterValue", "The interface '%s' has no private IPv4 address.", f.Interface.ID)
+	}
+	if a.Interface == f.Interface.ID && a.Private == private {
 		return nil, nil
 	}
 	var out []events.Event
 	if a.Interface != "" {
+		if o, ok := v.Interfaces.Get(string(a.Interface)); ok {
+			if err := managed(o); err != nil {
+				return nil, err
+			}
+		}
 		if c.Stay {
 			return nil, events.Faultf("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", a.Allocation, a.Association)
 		}
 		out = append(out, leave(v, a)...)
 	}
-	if own, ok := v.PublicOf(f.Interface.ID); ok {
+	if own, ok := v.PublicFor(f.Interface.ID, private); ok {
 		out = append(out, unbound(v, own))
 	}
 	return append(out, events.AddressAssociated{Association: events.AssociationID("eipassoc-" + s.Seed.Hex("eipassoc", 0)), Address: a.Address, Account: a.Account,
-		Zone: f.Zone, VPC: f.Interface.VPC, Interface: f.Interface.ID, Instance: f.Instance, Private: f.Interface.PrivateIP}), nil
+		Zone: f.Zone, VPC: f.Interface.VPC, Interface: f.Interface.ID, Instance: f.Instance, Private: private}), nil
 }
 
 // leave unbinds an Elastic IP address from an interface that goes on, which gets
@@ -207,7 +228,7 @@ func leave(v *state.View, a *state.Address) []events.Event {
 // assigned when the Elastic one goes).
 func again(v *state.View, a *state.Address) []events.Event {
 	f, ok := v.Interfaces.Get(string(a.Interface))
-	if !ok || !f.Interface.Public {
+	if !ok || !f.Interface.Public || a.Private != f.Interface.PrivateIP {
 		return nil
 	}
 	e, err := Assign(v, a.Zone, a.Account, a.Instance, f.Interface)
@@ -228,16 +249,23 @@ func target(v *state.View, s events.Stamp, c events.AssociateAddress) (*state.In
 		if !ok {
 			return nil, events.Faultf("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", c.Instance)
 		}
-		if i.State != state.Running && i.State != state.Stopped || len(i.Interfaces) == 0 {
+		have := i.Interfaces(v)
+		switch {
+		case i.State != state.Running && i.State != state.Stopped || len(have) == 0:
 			return nil, events.Faultf("InvalidInstanceID", "The instance '%s' is not in a valid state for this operation.", c.Instance)
+		case len(have) > 1:
+			return nil, events.Faultf("InvalidInstanceID", "There are multiple interfaces attached to instance '%s'. Please specify an interface ID for the operation instead.", c.Instance)
 		}
-		id = i.Interfaces[0].ID
+		id = have[0].Interface.ID
 	case id == "":
 		return nil, events.Faultf("MissingParameter", "Either an instance or a network interface must be specified")
 	}
-	f, ok := v.Interfaces.Get(string(id))
-	if !ok || f.Account != s.Account {
-		return nil, events.Faultf("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id)
+	f, err := Interface(v, s.Account, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := managed(f); err != nil {
+		return nil, err
 	}
 	if _, out := v.InternetGatewayOf(f.Interface.VPC); !out {
 		return nil, events.Faultf("Gateway.NotAttached", "Network %s is not attached to any internet gateway", f.Interface.VPC)
@@ -265,13 +293,20 @@ func DisassociateAddress(v *state.View, s events.Stamp, c events.DisassociateAdd
 			return nil, nil // EC2 answers so
 		}
 	}
+	if f, ok := v.Interfaces.Get(string(a.Interface)); ok {
+		if err := managed(f); err != nil {
+			return nil, err
+		}
+	}
 	return leave(v, a), nil
 }
 
-// ReportRemoved takes away the tombstone of what a node has let go.
+// ReportRemoved takes away the tombstone of what a node has let go: the one that
+// the report answers. It may come late, when the object was there again and has
+// a newer tombstone.
 func ReportRemoved(v *state.View, _ events.Stamp, c events.ReportRemoved) ([]events.Event, error) {
 	t, ok := v.Tombstones.Get(string(c.Host) + "/" + string(c.Kind) + "/" + c.ID)
-	if !ok {
+	if !ok || c.Order != 0 && c.Order < t.N {
 		return nil, nil
 	}
 	switch t.Kind {
@@ -285,5 +320,9 @@ func ReportRemoved(v *state.View, _ events.Stamp, c events.ReportRemoved) ([]eve
 			zone = n.Zone
 		}
 	}
-	return []events.Event{events.SpecRemoved{Host: c.Host, Zone: zone, Kind: c.Kind, ID: c.ID}}, nil
+	out := []events.Event{events.SpecRemoved{Host: c.Host, Zone: zone, Kind: c.Kind, ID: c.ID}}
+	if t.Kind == events.SpecPort {
+		out = append(out, released(v, c.Host, c.ID)...)
+	}
+	return out, nil
 }

@@ -55,8 +55,11 @@ func CreateGroup(v *state.View, s events.Stamp, c events.CreateGroup) ([]events.
 		return nil, events.Faultf("SecurityGroupLimitExceeded", "The maximum number of security groups for VPC '%s' has been reached.", vpc.ID)
 	}
 	id := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
-	out := []events.Event{events.GroupCreated{ID: id, Account: s.Account, VPC: vpc.ID, Name: c.Name, Description: c.Description,
-		Rules: []events.Rule{{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere}}}}
+	rules := []events.Rule{{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 0)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere}}
+	if slices.ContainsFunc(vpc.Blocks, func(b state.Block) bool { return b.CIDR.Addr().Is6() }) {
+		rules = append(rules, everything6(s, 1))
+	}
+	out := []events.Event{events.GroupCreated{ID: id, Account: s.Account, VPC: vpc.ID, Name: c.Name, Description: c.Description, Rules: rules}}
 	return append(out, tagging.New(s, string(id), c.Tags)...), nil
 }
 
@@ -147,14 +150,8 @@ func AuthorizeRules(v *state.View, s events.Stamp, c events.AuthorizeRules) ([]e
 		r.ID = events.RuleID("sgr-" + s.Seed.Hex("sgr", i))
 		have, made = append(have, r), append(made, r)
 	}
-	count := 0
-	for _, r := range have {
-		if r.Egress == c.Egress {
-			count++
-		}
-	}
-	if count > maxRules {
-		return nil, events.Faultf("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached: %d.", maxRules)
+	if err := rulesFit(v, have, c.Egress); err != nil {
+		return nil, err
 	}
 	out := []events.Event{events.RulesAuthorized{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: made}}
 	for _, r := range made {
@@ -180,6 +177,86 @@ func RevokeRules(v *state.View, s events.Stamp, c events.RevokeRules) ([]events.
 	return []events.Event{events.RulesRevoked{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: gone}}, nil
 }
 
+// ModifyRules makes rules what is given, all or none. Their direction stays.
+func ModifyRules(v *state.View, s events.Stamp, c events.ModifyRules) ([]events.Event, error) {
+	g, err := group(v, s.Account, c.Group, "")
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Rules) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	}
+	have := slices.Clone(g.Rules)
+	var made []events.Rule
+	for _, r := range c.Rules {
+		at := slices.IndexFunc(have, func(o events.Rule) bool { return o.ID == r.ID })
+		if at < 0 {
+			return nil, noRule(r.ID)
+		}
+		if slices.ContainsFunc(made, func(o events.Rule) bool { return o.ID == r.ID }) {
+			return nil, events.Faultf("InvalidParameterValue", "The security group rule ID '%s' is given twice.", r.ID)
+		}
+		id := r.ID
+		r.Egress = have[at].Egress
+		if r, err = ruleOf(v, g, r); err != nil {
+			return nil, err
+		}
+		r.ID = id
+		have[at], made = r, append(made, r)
+	}
+	for i, r := range have {
+		if slices.ContainsFunc(have[:i], func(o events.Rule) bool { return same(o, r) }) {
+			return nil, events.Faultf("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", describe(r))
+		}
+	}
+	for _, egress := range []bool{false, true} {
+		if err := rulesFit(v, have, egress); err != nil {
+			return nil, err
+		}
+	}
+	return []events.Event{events.RulesModified{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: made}}, nil
+}
+
+// DescribeRules gives rules other descriptions, all or none.
+func DescribeRules(v *state.View, s events.Stamp, c events.DescribeRules) ([]events.Event, error) {
+	g, err := group(v, s.Account, c.Group, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Rules) == 0 {
+		return nil, events.Faultf("MissingParameter", "The request must contain at least one rule.")
+	}
+	var made []events.Rule
+	for _, r := range c.Rules {
+		r.Egress = c.Egress
+		var at int
+		if r.ID != "" {
+			at = slices.IndexFunc(g.Rules, func(o events.Rule) bool { return o.ID == r.ID && o.Egress == r.Egress })
+			if at < 0 {
+				return nil, noRule(r.ID)
+			}
+			if !describable(r.Description) {
+				return nil, badDescription
+			}
+		} else {
+			if r, err = ruleOf(v, g, r); err != nil {
+				return nil, err
+			}
+			if at = slices.IndexFunc(g.Rules, func(o events.Rule) bool { return same(o, r) }); at < 0 {
+				return nil, events.Faultf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+			}
+		}
+		o := g.Rules[at]
+		o.Description = r.Description
+		made = append(slices.DeleteFunc(made, func(m events.Rule) bool { return m.ID == o.ID }), o)
+	}
+	return []events.Event{events.RulesModified{Group: g.ID, Account: g.Account, VPC: g.VPC, Rules: made}}, nil
+}
+
+func noRule(id events.RuleID) error {
+	return events.Faultf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
+}
+
 // Unknown are the rules that a revocation describes and that the group has not.
 func Unknown(v *state.View, a events.AccountID, c events.RevokeRules) []events.Rule {
 	_, _, unknown, _ := revoked(v, a, c)
@@ -196,7 +273,7 @@ func revoked(v *state.View, a events.AccountID, c events.RevokeRules) (g *state.
 	}
 	for _, id := range c.IDs {
 		if !slices.ContainsFunc(g.Rules, func(r events.Rule) bool { return r.ID == id && r.Egress == c.Egress }) {
-			return nil, nil, nil, events.Faultf("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
+			return nil, nil, nil, noRule(id)
 		}
 		gone = append(gone, id)
 	}
@@ -217,13 +294,16 @@ func revoked(v *state.View, a events.AccountID, c events.RevokeRules) (g *state.
 
 // same says whether two rules let the same through.
 func same(a, b events.Rule) bool {
-	return a.Egress == b.Egress && a.Protocol == b.Protocol && a.From == b.From && a.To == b.To && a.CIDR == b.CIDR && a.Group == b.Group
+	return a.Egress == b.Egress && a.Protocol == b.Protocol && a.From == b.From && a.To == b.To && a.CIDR == b.CIDR && a.Group == b.Group && a.PrefixList == b.PrefixList
 }
 
 func describe(r events.Rule) string {
 	peer := r.CIDR.String()
-	if r.Group != "" {
+	switch {
+	case r.Group != "":
 		peer = string(r.Group)
+	case r.PrefixList != "":
+		peer = string(r.PrefixList)
 	}
 	if r.Protocol == "-1" {
 		return fmt.Sprintf("peer: %s, ALL, ALLOW", peer)
@@ -266,12 +346,26 @@ func ruleOf(v *state.View, g *state.Group, r events.Rule) (events.Rule, error) {
 		}
 		r.From, r.To = -1, -1
 	}
-	if len(r.Description) > 255 || r.Description != "" && !groupText.MatchString(r.Description) {
-		return r, events.Faultf("InvalidParameterValue", "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*")
+	if !describable(r.Description) {
+		return r, badDescription
+	}
+	peers := 0
+	for _, has := range []bool{r.Group != "", r.CIDR.IsValid(), r.PrefixList != ""} {
+		if has {
+			peers++
+		}
 	}
 	switch {
-	case r.Group != "" && r.CIDR.IsValid(), r.Group == "" && !r.CIDR.IsValid():
-		return r, events.Faultf("InvalidPermission.Malformed", "A rule has one source: an address range or a security group.")
+	case peers != 1:
+		return r, events.Faultf("InvalidPermission.Malformed", "A rule has one source: an address range, a prefix list or a security group.")
+	case r.PrefixList != "":
+		l, ok := v.PrefixLists.Get(string(r.PrefixList))
+		if !ok || l.Account != g.Account {
+			return r, events.Faultf("InvalidPrefixListId.NotFound", "The prefix list ID '%s' does not exist", r.PrefixList)
+		}
+		if four := l.Family == events.FamilyIPv4; !four && r.Protocol == "icmp" || four && r.Protocol == "icmpv6" {
+			return r, events.Faultf("InvalidParameterValue", "The protocol %s does not go with the %s prefix list %s.", r.Protocol, l.Family, l.ID)
+		}
 	case r.Group != "":
 		if o, ok := v.Groups.Get(string(r.Group)); !ok || o.Account != g.Account || o.VPC != g.VPC {
 			return r, events.Faultf("InvalidGroup.NotFound", "You have specified two resources that belong to different networks, or the security group '%s' does not exist", r.Group)
@@ -284,17 +378,27 @@ func ruleOf(v *state.View, g *state.Group, r events.Rule) (events.Rule, error) {
 	return r, nil
 }
 
+// describable says whether a text may describe a rule.
+func describable(s string) bool { return s == "" || groupText.MatchString(s) }
+
+var badDescription = events.Faultf("InvalidParameterValue", "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*")
+
 // Numbers of protocols that have names here.
 var numbers = map[string]int{"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
 
 // ProtocolNumber is the IP protocol number of a rule, -1 for all.
 func ProtocolNumber(r events.Rule) int {
-	if n, ok := numbers[r.Protocol]; ok {
-		return n
-	}
-	n, err := strconv.Atoi(r.Protocol)
-	if err != nil {
+	n, ok := protocolNumber(r.Protocol)
+	if !ok {
 		panic("network: rule " + string(r.ID) + " of protocol " + r.Protocol) // checked when it was made
 	}
 	return n
+}
+
+func protocolNumber(p string) (int, bool) {
+	if n, ok := numbers[p]; ok {
+		return n, true
+	}
+	n, err := strconv.Atoi(p)
+	return n, err == nil && n >= -1
 }

@@ -67,11 +67,15 @@ func DetachInternetGateway(v *state.View, s events.Stamp, c events.DetachInterne
 		return nil, events.Faultf("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, vpc.ID)
 	}
 	for f := range v.InterfacesIn(vpc.ID) {
-		if _, ok := v.PublicOf(f.Interface.ID); ok {
+		for range v.PublicsOf(f.Interface.ID) {
 			return nil, events.Faultf("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", vpc.ID)
 		}
 	}
-	return []events.Event{events.InternetGatewayDetached{ID: g.ID, Account: g.Account, VPC: vpc.ID}}, nil
+	var out []events.Event
+	if g.Table != "" {
+		out = append(out, unedged(g))
+	}
+	return append(out, events.InternetGatewayDetached{ID: g.ID, Account: g.Account, VPC: vpc.ID}), nil
 }
 
 // DeleteInternetGateway ends a gateway that is attached to nothing.

@@ -14,6 +14,29 @@ func PrivateName(region string, a netip.Addr) string {
 	return events.PrivateName(a, events.PrivateDomain(region))
 }
 
+// Types of private names ("Amazon EC2 instance hostname types").
+const (
+	IPName       = "ip-name"
+	ResourceName = "resource-name"
+)
+
+// HostnameType is how instances that are launched into a subnet are named.
+func HostnameType(s *state.Subnet) string {
+	if s.Hostname == "" && s.Native() || s.Hostname == ResourceName {
+		return ResourceName
+	}
+	return IPName
+}
+
+// Hostname is an instance's own name, on an interface with this primary address:
+// after that, or after the instance.
+func Hostname(region string, i *state.Instance, a netip.Addr) string {
+	if i.Hostname == ResourceName || !a.IsValid() {
+		return string(i.ID) + "." + events.PrivateDomain(region)
+	}
+	return PrivateName(region, a)
+}
+
 // PublicName is the external name of a public address: ec2-198-18-1-4.….
 func PublicName(region string, a netip.Addr) string {
 	return events.PublicName(a, events.PublicDomain(region))

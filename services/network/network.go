@@ -3,7 +3,6 @@ package network
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 
 	"skerry/events"
@@ -16,7 +15,10 @@ var defaultCIDR = netip.MustParsePrefix("172.31.0.0/16")
 // maxVNI is the largest VXLAN network identifier (RFC 7348 section 5).
 const maxVNI = 1<<24 - 1
 
-var everywhere = netip.MustParsePrefix("0.0.0.0/0")
+var (
+	everywhere  = netip.MustParsePrefix("0.0.0.0/0")
+	everywhere6 = netip.MustParsePrefix("::/0")
+)
 
 // DefaultVPC makes what an account's network starts with: the VPC, a /20 per
 // zone, the way outside and the main route table that leads there, and the group "default" whose members reach each other and everything
@@ -49,56 +51,13 @@ func DefaultVPC(v *state.View, s events.Stamp, account events.AccountID) ([]even
 // last address is kept as well.
 const Reserved = 4
 
-// Allocate gives an interface of a subnet its address and MAC. With want unset
-// the search goes on from the last address given, so that a returned one is not
-// reused at once.
-func Allocate(tx *state.Tx, s events.Stamp, subnet *state.Subnet, want netip.Addr, i int) (netip.Addr, string, error) {
-	addr, err := address(tx, subnet, want)
-	if err != nil {
-		return netip.Addr{}, "", err
+// Free is how many IPv4 addresses a subnet has left.
+func Free(s *state.Subnet) int {
+	if s.Native() {
+		return 0
 	}
-	for try := 0; ; try++ {
-		b := s.Seed.Bytes(fmt.Sprintf("mac %d", i), try)
-		mac := fmt.Sprintf("06:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4])
-		if !tx.MACTaken(mac) {
-			return addr, mac, nil
-		}
-	}
+	return 1<<(32-s.CIDR.Bits()) - Reserved - 1 - s.Used
 }
-
-func address(tx *state.Tx, subnet *state.Subnet, want netip.Addr) (netip.Addr, error) {
-	first, last := usable(subnet.CIDR)
-	if want.IsValid() {
-		if !subnet.CIDR.Contains(want) {
-			return want, events.Faultf("InvalidParameterValue", "Address %s does not fall within the subnet's address range %s.", want, subnet.CIDR)
-		}
-		if want.Less(first) || last.Less(want) {
-			return want, events.Faultf("InvalidParameterValue", "Address %s is in the subnet's reserved address range.", want)
-		}
-		if tx.AddressTaken(subnet.ID, want.String()) {
-			return want, events.Faultf("InvalidIPAddress.InUse", "Address %s is in use.", want)
-		}
-		return want, nil
-	}
-	from := subnet.Next
-	if from.Less(first) || last.Less(from) {
-		from = first
-	}
-	for a := from; ; {
-		if !tx.AddressTaken(subnet.ID, a.String()) {
-			return a, nil
-		}
-		if a = a.Next(); last.Less(a) {
-			a = first
-		}
-		if a == from {
-			return a, events.Faultf("InsufficientFreeAddressesInSubnet", "The subnet '%s' has no free addresses.", subnet.ID)
-		}
-	}
-}
-
-// Free is how many addresses a subnet has left.
-func Free(s *state.Subnet) int { return 1<<(32-s.CIDR.Bits()) - Reserved - 1 - s.Used }
 
 func usable(p netip.Prefix) (first, last netip.Addr) {
 	b := p.Masked().Addr().As4()

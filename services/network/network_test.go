@@ -23,10 +23,11 @@ func TestAddresses(t *testing.T) {
 	macs := map[string]bool{}
 	allocate := func(i int) (netip.Addr, error) {
 		s, _ = tx.Subnets.Get("subnet-1")
-		addr, mac, err := Allocate(tx, events.Stamp{Seed: events.Seed{byte(i)}}, s, netip.Addr{}, i)
+		f, err := Make(&tx.View, events.Stamp{Seed: events.Seed{byte(i)}}, s, nil, "", events.Wanted{}, i)
 		if err != nil {
-			return addr, err
+			return netip.Addr{}, err
 		}
+		addr, mac := f.PrivateIP, f.MAC
 		if given[addr] || macs[mac] {
 			t.Fatalf("%s or %s was given twice", addr, mac)
 		}
@@ -66,15 +67,16 @@ func TestAddresses(t *testing.T) {
 // An address just given back rests while there are others.
 func TestAddressRests(t *testing.T) {
 	tx, s := subnetOf("172.31.0.0/26")
-	a, mac, err := Allocate(tx, events.Stamp{}, s, netip.Addr{}, 0)
+	f, err := Make(&tx.View, events.Stamp{}, s, nil, "", events.Wanted{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx.Apply(events.Record{N: 2, Event: events.InterfaceCreated{Account: "1", Interface: events.Interface{ID: "eni-1", Subnet: "subnet-1", MAC: mac, PrivateIP: a}}})
+	f.ID = "eni-1"
+	tx.Apply(events.Record{N: 2, Event: events.InterfaceCreated{Account: "1", Interface: f}})
 	tx.Apply(events.Record{N: 3, Event: events.InterfaceDeleted{ID: "eni-1", Account: "1"}})
 	s, _ = tx.Subnets.Get("subnet-1")
-	if b, _, err := Allocate(tx, events.Stamp{}, s, netip.Addr{}, 0); err != nil || b == a {
-		t.Errorf("%v was given, and given again at once: %v %v", a, b, err)
+	if g, err := Make(&tx.View, events.Stamp{}, s, nil, "", events.Wanted{}, 0); err != nil || g.PrivateIP == f.PrivateIP {
+		t.Errorf("%v was given, and given again at once: %v %v", f.PrivateIP, g.PrivateIP, err)
 	}
 }
 

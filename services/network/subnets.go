@@ -1,6 +1,11 @@
 package network
 
 import (
+	"strings"
+
+	"net/netip"
+	"slices"
+
 	"skerry/events"
 	"skerry/services/state"
 	"skerry/services/tagging"
@@ -12,12 +17,25 @@ func CreateSubnet(v *state.View, s events.Stamp, c events.CreateSubnet) ([]event
 	if err != nil {
 		return nil, err
 	}
-	cidr, err := block(c.CIDR, "cidrBlock")
-	if err != nil {
-		return nil, err
+	var cidr, six netip.Prefix
+	switch {
+	case c.Native && c.CIDR != "":
+		return nil, events.Faultf("InvalidParameterCombination", "A subnet of IPv6 alone cannot have an IPv4 CIDR block.")
+	case c.Native && c.IPv6 == "":
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter ipv6CidrBlock")
+	case !c.Native:
+		if cidr, err = block(c.CIDR, "cidrBlock"); err != nil {
+			return nil, err
+		}
+		inside := func(b netip.Prefix) bool { return b.Bits() <= cidr.Bits() && b.Contains(cidr.Addr()) }
+		if cidr.Bits() < largest || cidr.Bits() > smallest || !slices.ContainsFunc(vpc.CIDRs(), inside) {
+			return nil, events.Faultf("InvalidSubnet.Range", "The CIDR '%s' is invalid.", cidr)
+		}
 	}
-	if cidr.Bits() < max(largest, vpc.CIDR.Bits()) || cidr.Bits() > smallest || !vpc.CIDR.Contains(cidr.Addr()) {
-		return nil, events.Faultf("InvalidSubnet.Range", "The CIDR '%s' is invalid.", cidr)
+	if c.IPv6 != "" {
+		if six, err = subnetIPv6(v, vpc, c.IPv6); err != nil {
+			return nil, err
+		}
 	}
 	if err := tagging.Check(c.Tags); err != nil {
 		return nil, err
@@ -25,7 +43,7 @@ func CreateSubnet(v *state.View, s events.Stamp, c events.CreateSubnet) ([]event
 	count := 0
 	in := map[events.Zone]int{}
 	for o := range v.SubnetsOf(vpc.ID) {
-		if o.CIDR.Overlaps(cidr) {
+		if cidr.IsValid() && o.CIDR.IsValid() && o.CIDR.Overlaps(cidr) {
 			return nil, events.Faultf("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", cidr)
 		}
 		count++
@@ -38,11 +56,23 @@ func CreateSubnet(v *state.View, s events.Stamp, c events.CreateSubnet) ([]event
 	if zone == "" {
 		zone = emptiest(v, in)
 	} else if _, ok := v.Zones.Get(string(zone)); !ok {
-		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can only be created in the zones of the region.", zone)
+		return nil, noZone(v, zone)
 	}
 	id := events.SubnetID("subnet-" + s.Seed.Hex("subnet", 0))
 	out := []events.Event{events.SubnetCreated{ID: id, Account: s.Account, VPC: vpc.ID, Zone: zone, CIDR: cidr}}
+	if six.IsValid() {
+		out = append(out, subnetBlock(s, id, vpc.ID, zone, six))
+	}
 	return append(out, tagging.New(s, string(id), c.Tags)...), nil
+}
+
+// noZone refuses a zone that the region has not, and says which ones it has.
+func noZone(v *state.View, zone events.Zone) error {
+	var names []string
+	for _, z := range v.Zones.All() {
+		names = append(names, string(z.Zone))
+	}
+	return events.Faultf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.", zone, strings.Join(names, ", "))
 }
 
 // emptiest is the zone with the fewest subnets of a VPC, a healthy one before
@@ -74,7 +104,7 @@ func DeleteSubnet(v *state.View, s events.Stamp, c events.DeleteSubnet) ([]event
 	if err != nil {
 		return nil, err
 	}
-	if r.Used > 0 {
+	for range v.InterfacesOn(r.ID) {
 		return nil, events.Faultf("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", r.ID)
 	}
 	return []events.Event{events.SubnetDeleted{ID: r.ID, Account: r.Account, VPC: r.VPC, Zone: r.Zone}}, nil
@@ -86,8 +116,26 @@ func ModifySubnet(v *state.View, s events.Stamp, c events.ModifySubnet) ([]event
 	if err != nil {
 		return nil, err
 	}
-	if c.MapPublic == nil {
-		return nil, events.Faultf("MissingParameter", "The request must contain the attribute to modify.")
+	given := 0
+	for _, set := range []bool{c.MapPublic != nil, c.AssignIPv6 != nil, c.DNS64 != nil, c.Hostname != nil} {
+		if set {
+			given++
+		}
 	}
-	return []events.Event{events.SubnetModified{ID: r.ID, Account: r.Account, VPC: r.VPC, Zone: r.Zone, MapPublic: c.MapPublic}}, nil
+	switch {
+	case given == 0:
+		return nil, events.Faultf("MissingParameter", "The request must contain the attribute to modify.")
+	case given > 1:
+		return nil, events.Faultf("InvalidParameterCombination", "Only one attribute can be modified at a time.")
+	case c.MapPublic != nil && *c.MapPublic && r.Native():
+		return nil, events.Faultf("InvalidParameterCombination", "The subnet '%s' has no IPv4 addresses.", r.ID)
+	case c.AssignIPv6 != nil && *c.AssignIPv6 && !r.IPv6.CIDR.IsValid(), c.DNS64 != nil && *c.DNS64 && !r.IPv6.CIDR.IsValid():
+		return nil, events.Faultf("InvalidParameterCombination", "The subnet '%s' has no IPv6 CIDR block.", r.ID)
+	case c.Hostname != nil && *c.Hostname != IPName && *c.Hostname != ResourceName:
+		return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter privateDnsHostnameTypeOnLaunch is invalid. Use ip-name or resource-name.", *c.Hostname)
+	case c.Hostname != nil && *c.Hostname == IPName && r.Native():
+		return nil, events.Faultf("InvalidParameterCombination", "Instances in the subnet '%s' have resource names: it has no IPv4 addresses.", r.ID)
+	}
+	return []events.Event{events.SubnetModified{ID: r.ID, Account: r.Account, VPC: r.VPC, Zone: r.Zone, MapPublic: c.MapPublic,
+		AssignIPv6: c.AssignIPv6, DNS64: c.DNS64, Hostname: c.Hostname}}, nil
 }

@@ -14,7 +14,7 @@ const (
 	maxGateways = 5
 	maxSubnets  = 200 // in a VPC
 	maxTables   = 200 // in a VPC
-	maxRoutes   = 50  // in a table, the one within the VPC besides
+	maxRoutes   = 50  // in a table of one family, those within the VPC besides
 )
 
 // The sizes of blocks of VPCs and subnets ("VPC CIDR blocks").
@@ -41,18 +41,17 @@ func block(text, parameter string) (netip.Prefix, error) {
 }
 
 // CreateVPC makes a network with what comes with it: the main route table, and
-// the group "default".
+// the group "default". One with IPv6 may do without IPv4, which EC2's cannot.
 func CreateVPC(v *state.View, s events.Stamp, c events.CreateVPC) ([]events.Event, error) {
-	cidr, err := block(c.CIDR, "cidrBlock")
-	if err != nil {
-		return nil, err
-	}
-	if cidr.Bits() < largest || cidr.Bits() > smallest {
-		return nil, events.Faultf("InvalidVpc.Range", "The CIDR '%s' is invalid.", cidr)
-	}
-	for _, p := range unusable {
-		if p.Overlaps(cidr) {
-			return nil, events.Faultf("InvalidVpc.Range", "The CIDR '%s' is invalid: %s cannot be used in a VPC.", cidr, p)
+	var cidr netip.Prefix
+	six := c.AmazonIPv6 || c.IPv6 != "" || c.Pool != ""
+	if c.CIDR != "" || !six {
+		var err error
+		if cidr, err = block(c.CIDR, "cidrBlock"); err != nil {
+			return nil, err
+		}
+		if err := sized(cidr); err != nil {
+			return nil, err
 		}
 	}
 	if err := tagging.Check(c.Tags); err != nil {
@@ -69,18 +68,30 @@ func CreateVPC(v *state.View, s events.Stamp, c events.CreateVPC) ([]events.Even
 		return nil, events.Faultf("VpcLimitExceeded", "The region has given out all %d network identifiers.", maxVNI)
 	}
 	vpc := events.VPCID("vpc-" + s.Seed.Hex("vpc", 0))
-	out := []events.Event{
-		events.VPCCreated{ID: vpc, Account: s.Account, CIDR: cidr, VNI: v.Meta.NextVNI},
-		events.RouteTableCreated{ID: events.TableID("rtb-" + s.Seed.Hex("rtb", 0)), Account: s.Account, VPC: vpc, Main: true,
-			Association: association(s), Routes: []events.Route{{Destination: cidr}}},
-		defaultGroup(s, s.Account, vpc),
+	out := []events.Event{events.VPCCreated{ID: vpc, Account: s.Account, CIDR: cidr, VNI: v.Meta.NextVNI}}
+	var within []events.Route
+	if cidr.IsValid() {
+		within = append(within, events.Route{Destination: cidr})
 	}
+	group := defaultGroup(s, s.Account, vpc)
+	if six {
+		p, pool, err := ipv6Of(v, s, v.Meta.NextVNI, nil, c.IPv6, c.Pool, c.AmazonIPv6)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, events.VPCBlockAssociated{VPC: vpc, Account: s.Account, Association: vpcAssociation(s, 0), CIDR: p, Pool: pool})
+		out = append(out, allow6(s.Account, vpc)...)
+		within = append(within, events.Route{Destination: p})
+		group.Rules = append(group.Rules, everything6(s, 2))
+	}
+	out = append(out, events.RouteTableCreated{ID: events.TableID("rtb-" + s.Seed.Hex("rtb", 0)), Account: s.Account, VPC: vpc, Main: true,
+		Association: association(s), Routes: within}, group)
 	return append(out, tagging.New(s, string(vpc), c.Tags)...), nil
 }
 
 // defaultGroup is the group whose members reach each other and everything
 // outside ("Default security groups").
-func defaultGroup(s events.Stamp, account events.AccountID, vpc events.VPCID) events.Event {
+func defaultGroup(s events.Stamp, account events.AccountID, vpc events.VPCID) events.GroupCreated {
 	group := events.GroupID("sg-" + s.Seed.Hex("sg", 0))
 	return events.GroupCreated{
 		ID: group, Account: account, VPC: vpc, Name: "default", Description: "default VPC security group",
@@ -89,6 +100,11 @@ func defaultGroup(s events.Stamp, account events.AccountID, vpc events.VPCID) ev
 			{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", 1)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere},
 		},
 	}
+}
+
+// everything6 lets everything out over IPv6, as a group of a VPC with IPv6 does.
+func everything6(s events.Stamp, n int) events.Rule {
+	return events.Rule{ID: events.RuleID("sgr-" + s.Seed.Hex("sgr", n)), Egress: true, Protocol: "-1", From: -1, To: -1, CIDR: everywhere6}
 }
 
 func association(s events.Stamp) events.AssociationID {
@@ -119,7 +135,13 @@ func DeleteVPC(v *state.View, s events.Stamp, c events.DeleteVPC) ([]events.Even
 	if _, ok := v.InternetGatewayOf(vpc.ID); ok {
 		return nil, busy
 	}
-	var out []events.Event
+	for range v.EgressGatewaysIn(vpc.ID) {
+		return nil, busy
+	}
+	if _, ok := v.VPNGatewayOf(vpc.ID); ok {
+		return nil, busy
+	}
+	out := unpeeredAll(v, s, vpc)
 	for t := range v.RouteTablesOf(vpc.ID) {
 		if !t.Main {
 			return nil, busy
@@ -131,6 +153,11 @@ func DeleteVPC(v *state.View, s events.Stamp, c events.DeleteVPC) ([]events.Even
 			return nil, busy
 		}
 		out = append(out, events.GroupDeleted{ID: g.ID, Account: g.Account, VPC: g.VPC})
+	}
+	for a := range v.ACLsOf(vpc.ID) {
+		if !a.Default() {
+			return nil, busy
+		}
 	}
 	return append(out, events.VPCDeleted{ID: vpc.ID, Account: vpc.Account}), nil
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ import (
 
 	"skerry/events"
 	"skerry/events/bus"
+	"skerry/internal/planted"
 	"skerry/services/specs"
 	"skerry/services/voter"
 )
@@ -214,23 +216,13 @@ func (o *Outbox) keep(ctx context.Context) error {
 	for {
 		changed := o.v.Changed()
 		n := o.v.View().Meta.N
-		if at > n {
-			return &AheadError{at, n}
-		}
-		o.kept.Store(at)
-		for at < n {
-			records, err := o.v.History().Range(at+1, window)
-			if err != nil {
+		o.kept.Store(min(at, n))
+		for more := true; more; {
+			if at, err = Advance(at, n, o.v.History().Range, func(records []events.Record) error { return o.send(ctx, records) }); err != nil {
 				return err
 			}
-			if len(records) == 0 {
-				return fmt.Errorf("outbox: the history of this voter has no event %d", at+1)
-			}
-			if err := o.send(ctx, records); err != nil {
-				return err
-			}
-			at = records[len(records)-1].N
 			o.kept.Store(at)
+			more = at < n
 		}
 		select {
 		case <-ctx.Done():
@@ -246,6 +238,28 @@ func (o *Outbox) keep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// Advance publishes a window of what a stream that ends at one event lacks of a
+// region at event n, and tells where the stream ends then.
+func Advance(at, n uint64, history func(first uint64, most int) ([]events.Record, error), send func([]events.Record) error) (uint64, error) {
+	if at > n {
+		return at, &AheadError{at, n}
+	}
+	if at == n {
+		return at, nil
+	}
+	records, err := history(at+1, int(min(window, n-at))) // it may have more than the region was told of
+	if err != nil {
+		return at, err
+	}
+	if len(records) == 0 || records[0].N != at+1 {
+		return at, fmt.Errorf("outbox: the history of this voter has no event %d", at+1)
+	}
+	if err := send(records); err != nil {
+		return at, err
+	}
+	return records[len(records)-1].N, nil
 }
 
 func (o *Outbox) last(ctx context.Context, s jetstream.Stream) (uint64, error) {
@@ -290,10 +304,17 @@ func (o *Outbox) stream(ctx context.Context) (jetstream.Stream, error) {
 // ends it: everything behind has failed too.
 func (o *Outbox) send(ctx context.Context, records []events.Record) error {
 	futures := make([]jetstream.PubAckFuture, 0, len(records))
+	swapped := planted.On(planted.PublishSwapped) && len(records) > 1
+	if swapped {
+		records = slices.Clone(records)
+		records[0], records[1] = records[1], records[0]
+	}
 	for _, r := range records {
 		m := nats.NewMsg(r.Event.About().LogSubject(o.region))
 		m.Data = r.JSON(o.region)
-		m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(r.N-1, 10))
+		if !swapped {
+			m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(r.N-1, 10))
+		}
 		m.Header.Set(jetstream.MsgIDHeader, o.region+"."+strconv.FormatUint(r.N, 10))
 		f, err := o.js.PublishMsgAsync(m)
 		if err != nil {
@@ -304,7 +325,7 @@ func (o *Outbox) send(ctx context.Context, records []events.Record) error {
 	for i, f := range futures {
 		select {
 		case ack := <-f.Ok():
-			if ack.Sequence != records[i].N {
+			if ack.Sequence != records[i].N && !swapped {
 				return fmt.Errorf("outbox: event %d became sequence %d", records[i].N, ack.Sequence)
 			}
 		case err := <-f.Err():

@@ -19,6 +19,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"skerry/internal/planted"
 )
 
 // Store is a raft.LogStore and raft.StableStore.
@@ -139,7 +141,11 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("raftlog: %w", err)
 		}
 	}
-	if err := b.Commit(pebble.Sync); err != nil {
+	how := pebble.Sync
+	if planted.On(planted.SkipSync) {
+		how = pebble.NoSync
+	}
+	if err := b.Commit(how); err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
 	if s.first == 0 {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
@@ -21,6 +23,9 @@ import (
 type Snapshots struct {
 	fs  vfs.FS
 	dir string
+
+	mu          sync.Mutex
+	index, term uint64 // last entry of the newest whole snapshot, 0 without one
 }
 
 // retain is how many snapshots are kept.
@@ -31,7 +36,7 @@ func OpenSnapshots(fs vfs.FS, dir string) (*Snapshots, error) {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("raftlog: snapshots: %w", err)
 	}
-	s := &Snapshots{fs, dir}
+	s := &Snapshots{fs: fs, dir: dir}
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("raftlog: snapshots: %w", err)
@@ -45,7 +50,30 @@ func OpenSnapshots(fs vfs.FS, dir string) (*Snapshots, error) {
 			}
 		}
 	}
+	all, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 0 {
+		s.has(all[0].Index, all[0].Term)
+	}
 	return s, nil
+}
+
+// Newest is the last entry of the newest whole snapshot, 0 without one.
+func (s *Snapshots) Newest() (index, term uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index, s.term
+}
+
+// has tells of a snapshot that is whole. Two may come to be at once.
+func (s *Snapshots) has(index, term uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if index > s.index || index == s.index && term > s.term {
+		s.index, s.term = index, term
+	}
 }
 
 // Create begins a snapshot.
@@ -57,11 +85,18 @@ func (s *Snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 	if err != nil {
 		return nil, fmt.Errorf("raftlog: snapshot: %w", err)
 	}
-	id, n := "", 0
-	for id == "" || slices.Contains(names, id+".state") || slices.Contains(names, id+".meta") {
-		n++
-		id = fmt.Sprintf("%020d-%010d-%03d", index, term, n)
+	// The number after the highest of those that are here: of two of one entry
+	// the later one stays.
+	of, n := fmt.Sprintf("%020d-%010d-", index, term), 1
+	for _, name := range names {
+		if number, ok := strings.CutPrefix(name, of); ok {
+			number, _, _ = strings.Cut(number, ".")
+			if have, err := strconv.Atoi(number); err == nil {
+				n = max(n, have+1)
+			}
+		}
 	}
+	id := fmt.Sprintf("%s%03d", of, n)
 	meta := raft.SnapshotMeta{Version: version, ID: id, Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex}
 	f, err := s.fs.Create(s.path(meta.ID+".state"), "raft-snapshot")
 	if err != nil {
@@ -89,7 +124,7 @@ func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b *raft.SnapshotMeta) int {
-		return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(b.Term, a.Term), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(b.Term, a.Term), cmp.Compare(len(b.ID), len(a.ID)), cmp.Compare(b.ID, a.ID))
 	})
 	return out, nil
 }
@@ -183,6 +218,7 @@ func (k *sink) Close() error {
 		err = syncDir(fs, k.store.dir)
 	}
 	if err == nil {
+		k.store.has(k.meta.Index, k.meta.Term)
 		err = k.store.reap()
 	}
 	if err != nil {

@@ -84,7 +84,21 @@ func TestSnapshotsAreKeptAndReaped(t *testing.T) {
 		t.Errorf("%v are kept while one is written anew", got)
 	}
 	ok(t, k.Cancel())
-	ok(t, take(s, 200, 20))
+	// And written anew again and again: each is there once it is whole, as raft
+	// opens it then.
+	for range 4 {
+		k, err := s.Create(1, 200, 20, servers, 1, nil)
+		ok(t, err)
+		if _, err := k.Write(body(200)); err != nil {
+			t.Fatal(err)
+		}
+		ok(t, k.Close())
+		if _, r, err := s.Open(k.ID()); err != nil {
+			t.Fatalf("a snapshot that was just written: %v", err)
+		} else {
+			ok(t, r.Close())
+		}
+	}
 	s, err = OpenSnapshots(fs, "/v/snapshots")
 	ok(t, err)
 	if got := indexes(t, s); !slices.Equal(got, []uint64{200, 30}) {

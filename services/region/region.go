@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"skerry/events"
+	"skerry/services/iam"
 	"skerry/services/network"
 	"skerry/services/state"
 )
 
 // Level is the newest feature level this program understands.
-const Level = 1
+const Level = events.LevelEnds
 
 // Amazon is the account that owns the region's own images; its alias is amazon.
 const Amazon events.AccountID = "000000000000"
@@ -60,6 +61,9 @@ func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, e
 			return nil, events.Faultf("InvalidParameterValue", "The image '%s' is named twice.", m.ID)
 		}
 	}
+	if c.Root != "" && (!word.MatchString(c.Root) || c.Root == c.Name) {
+		return nil, events.Faultf("InvalidParameterValue", "The accounts of the region '%s' cannot be those of '%s': name another region.", c.Name, c.Root)
+	}
 	if c.Level < 1 || c.Level > Level {
 		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
 	}
@@ -71,7 +75,7 @@ func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, e
 			return nil, events.Faultf("InvalidParameterValue", "The block %s overlaps another one.", b)
 		}
 	}
-	out := []events.Event{events.RegionFormed{Name: c.Name, ID: c.ID, Zones: c.Zones, Level: c.Level, Public: c.Public}}
+	out := []events.Event{events.RegionFormed{Name: c.Name, ID: c.ID, Zones: c.Zones, Level: c.Level, Public: c.Public, Root: c.Root}}
 	for _, i := range c.Images {
 		i.Account, i.OwnerAlias, i.Public, i.At = Amazon, "amazon", true, s.Time
 		out = append(out, events.ImageRegistered{Image: i})
@@ -93,10 +97,45 @@ func RaiseFeatureLevel(v *state.View, _ events.Stamp, c events.RaiseFeatureLevel
 // Tick does what is due.
 func Tick(v *state.View, s events.Stamp, _ events.Tick) ([]events.Event, error) {
 	var out []events.Event
-	for i := range v.EndedBefore(s.Time.Add(-events.KeepTerminated)) {
+	ended := s.Time.Add(-events.KeepTerminated)
+	for i := range v.EndedBefore(ended) {
 		out = append(out, events.InstanceForgotten{Instance: i.ID, Zone: i.Zone})
 		if len(out) == maxTick {
-			break
+			return out, nil
+		}
+	}
+	for g := range v.NATEndedBefore(ended) {
+		out = append(out, events.NATGatewayForgotten{ID: g.ID, Account: g.Account, Zone: g.Zone})
+		if len(out) == maxTick {
+			return out, nil
+		}
+	}
+	for c := range v.VPNsEndedBefore(ended) {
+		out = append(out, events.VPNForgotten{ID: c.ID, Account: c.Account})
+		if len(out) == maxTick {
+			return out, nil
+		}
+	}
+	for g := range v.VPNGatewaysEndedBefore(ended) {
+		out = append(out, events.VPNGatewayForgotten{ID: g.ID, Account: g.Account})
+		if len(out) == maxTick {
+			return out, nil
+		}
+	}
+	for g := range v.CustomerGatewaysEndedBefore(ended) {
+		out = append(out, events.CustomerGatewayForgotten{ID: g.ID, Account: g.Account})
+		if len(out) == maxTick {
+			return out, nil
+		}
+	}
+	for p := range v.PeeringsDue(s.Time) {
+		if p.Live() {
+			out = append(out, events.PeeringExpired{ID: p.ID, Account: p.Account, PeerAccount: p.PeerAccount, At: s.Time})
+		} else {
+			out = append(out, events.PeeringForgotten{ID: p.ID, Account: p.Account})
+		}
+		if len(out) == maxTick {
+			return out, nil
 		}
 	}
 	return out, nil
@@ -112,6 +151,9 @@ var (
 
 // CreateAccount makes a tenant with its access key and its default VPC.
 func CreateAccount(v *state.View, s events.Stamp, c events.CreateAccount) ([]events.Event, error) {
+	if err := iam.Here(v); err != nil {
+		return nil, err
+	}
 	if !accountName.MatchString(c.Name) {
 		return nil, events.Faultf("InvalidParameterValue", "The account name '%s' is not valid: use 1 to 64 letters, digits and +=,.@-_.", c.Name)
 	}
@@ -130,7 +172,7 @@ func CreateAccount(v *state.View, s events.Stamp, c events.CreateAccount) ([]eve
 	if _, taken := v.Accounts.Get(string(id)); taken {
 		return nil, events.Faultf("EntityAlreadyExists", "The account '%s' already exists.", id)
 	}
-	out := []events.Event{events.AccountCreated{ID: id, Name: c.Name, AccessKey: "AKIA" + base32(s, "access key", 16), UserID: "AIDA" + base32(s, "user id", 17)}}
+	out := []events.Event{events.AccountCreated{ID: id, Name: c.Name, AccessKey: "AKIA" + s.Seed.Base32("access key", 16), UserID: "AIDA" + s.Seed.Base32("user id", 17)}}
 	vpc, err := network.DefaultVPC(v, s, id)
 	return append(out, vpc...), err
 }
@@ -149,42 +191,60 @@ func drawAccount(v *state.View, s events.Stamp) events.AccountID {
 	}
 }
 
-func base32(s events.Stamp, purpose string, n int) string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	b := s.Seed.Bytes(purpose, 0)
-	out := make([]byte, n)
-	for i := range out {
-		out[i] = alphabet[b[i]&31]
-	}
-	return string(out)
-}
-
-// DeleteAccount ends a tenant that has nothing running.
+// DeleteAccount ends a tenant that has nothing running. Where the accounts are
+// another region's, it ends what is left of one that was deleted there.
 func DeleteAccount(v *state.View, _ events.Stamp, c events.DeleteAccount) ([]events.Event, error) {
-	if _, ok := v.Accounts.Get(string(c.ID)); !ok {
+	a, ok := v.Accounts.Get(string(c.ID))
+	if !ok {
 		return nil, events.Faultf("NoSuchEntity", "The account '%s' does not exist.", c.ID)
 	}
-	for i := range v.InstancesOf(c.ID) {
+	if err := iam.Here(v); err != nil && a.Closed.IsZero() {
+		return nil, err
+	}
+	return ended(v, c.ID)
+}
+
+// ended ends an account that holds nothing which has to be let go first.
+func ended(v *state.View, id events.AccountID) ([]events.Event, error) {
+	for i := range v.InstancesOf(id) {
 		if i.Live() {
-			return nil, events.Faultf("DeleteConflict", "The account '%s' still has instances, %s among them: terminate them first.", c.ID, i.ID)
+			return nil, events.Faultf("DeleteConflict", "The account '%s' still has instances, %s among them: terminate them first.", id, i.ID)
 		}
 	}
-	for r := range v.VolumesOf(c.ID) {
-		return nil, events.Faultf("DeleteConflict", "The account '%s' still has volumes, %s among them: delete them first.", c.ID, r.ID)
+	for r := range v.VolumesOf(id) {
+		return nil, events.Faultf("DeleteConflict", "The account '%s' still has volumes, %s among them: delete them first.", id, r.ID)
+	}
+	for r := range v.SnapshotsOf(id) {
+		return nil, events.Faultf("DeleteConflict", "The account '%s' still has snapshots, %s among them: delete them first.", id, r.ID)
+	}
+	for g := range v.NATGatewaysOf(id) {
+		if g.Live() {
+			return nil, events.Faultf("DeleteConflict", "The account '%s' still has NAT gateways, %s among them: delete them first.", id, g.ID)
+		}
+	}
+	for p := range v.PeeringsOf(id) {
+		if p.Live() {
+			return nil, events.Faultf("DeleteConflict", "The account '%s' still has VPC peering connections, %s among them: delete them first.", id, p.ID)
+		}
+	}
+	for c := range v.VPNsOf(id) {
+		if c.Live() {
+			return nil, events.Faultf("DeleteConflict", "The account '%s' still has VPN connections, %s among them: delete them first.", id, c.ID)
+		}
 	}
 	var out []events.Event
-	for i := range v.InstancesOf(c.ID) {
+	for i := range v.InstancesOf(id) {
 		out = append(out, events.InstanceForgotten{Instance: i.ID, Zone: i.Zone})
 	}
-	for i := range v.InterfacesOf(c.ID) {
-		out = append(out, events.InterfaceDeleted{ID: i.Interface.ID, Account: c.ID, Zone: i.Zone})
+	for i := range v.InterfacesOf(id) {
+		out = append(out, events.InterfaceDeleted{ID: i.Interface.ID, Account: id, Zone: i.Zone})
 	}
-	for a := range v.AddressesOf(c.ID) {
+	for a := range v.AddressesOf(id) {
 		if a.Association == "" && a.Allocation != "" {
-			out = append(out, events.AddressReleased{Allocation: a.Allocation, Address: a.Address, Account: c.ID})
+			out = append(out, events.AddressReleased{Allocation: a.Allocation, Address: a.Address, Account: id})
 		}
 	}
-	return append(out, events.AccountDeleted{ID: c.ID}), nil
+	return append(out, events.AccountDeleted{ID: id}), nil
 }
 
 // DrainHost keeps new instances off a host, or lets them back.

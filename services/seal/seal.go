@@ -4,6 +4,9 @@
 //	the secret of an access key   HMAC-SHA-256(key, "access-key" | key id)
 //	sealed values                 AES-256-GCM, nonce = HMAC(key, plaintext)
 //
+// Regions that share accounts have the accounts' key in common, and each one a
+// key of its own: what one of them seals no other opens.
+//
 // The nonce follows the plaintext, so that equal values seal to equal bytes and
 // a retried command is the same command; equality is all it tells.
 package seal
@@ -23,8 +26,9 @@ import (
 
 // Key is the region's key.
 type Key struct {
-	key  []byte
-	aead cipher.AEAD
+	key      []byte
+	aead     cipher.AEAD
+	accounts *Key // nil: this one
 }
 
 // New makes a key of 32 bytes.
@@ -66,7 +70,7 @@ func (k *Key) mac(purpose string, b []byte) []byte {
 
 // Secret is the secret access key of an access key id: 40 characters.
 func (k *Key) Secret(accessKey string) string {
-	return base64.StdEncoding.EncodeToString(k.mac("access-key", []byte(accessKey)))[:40]
+	return base64.StdEncoding.EncodeToString(k.Accounts().mac("access-key", []byte(accessKey)))[:40]
 }
 
 // Derive is a key for another purpose, such as signing page tokens.

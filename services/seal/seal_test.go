@@ -77,6 +77,22 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// Regions that share accounts agree on secrets and sessions, and on nothing else.
+func TestSharing(t *testing.T) {
+	accounts := key(t, 9)
+	a, b := key(t, 1).Sharing(accounts), key(t, 2).Sharing(accounts)
+	if a.Secret("AKIA1") != b.Secret("AKIA1") || a.Secret("AKIA1") != accounts.Secret("AKIA1") || a.Secret("AKIA1") == key(t, 1).Secret("AKIA1") {
+		t.Error("the secret of a key is not the same in both")
+	}
+	token := a.Accounts().Seal([]byte("session"))
+	if plain, err := b.Accounts().Open(token); err != nil || string(plain) != "session" {
+		t.Errorf("a session of one is %q in the other: %v", plain, err)
+	}
+	if _, err := b.Open(a.Seal([]byte("user data"))); err == nil || bytes.Equal(a.Derive("x"), b.Derive("x")) {
+		t.Error("what one region seals another opens")
+	}
+}
+
 func TestRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	for _, test := range []struct{ text, want string }{

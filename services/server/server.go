@@ -15,6 +15,7 @@ import (
 	"skerry/events/bus"
 	"skerry/services/door"
 	"skerry/services/outbox"
+	"skerry/services/regions"
 	"skerry/services/seal"
 	"skerry/services/voter"
 	"skerry/services/watch"
@@ -30,6 +31,10 @@ type Options struct {
 	Bus      *bus.Client
 	Key      *seal.Key
 	Log      *slog.Logger
+
+	Self   events.RegionInfo // as other regions know it
+	Root   events.RegionInfo // whose accounts the region trusts; none: its own
+	Beside *regions.Peers    // that asks the root
 }
 
 // Server is one zone's control plane.
@@ -97,6 +102,10 @@ func (s *Server) lead(ctx context.Context) {
 	wg.Go(func() { s.out.Keep(ctx) })
 	wg.Go(func() { s.out.Mirror(ctx) })
 	wg.Go(func() { s.watch.Run(ctx) })
+	if s.o.Root.Name != "" {
+		f := regions.Follower{Self: s.o.Self, Root: s.o.Root, Peers: s.o.Beside, Region: s.Door, Voter: s.o.Voter, Log: s.o.Log}
+		wg.Go(func() { f.Run(ctx) })
+	}
 	wg.Go(func() {
 		if err := s.Door.Lead(ctx); err != nil && ctx.Err() == nil {
 			s.o.Log.Error("leader's endpoints", "err", err)

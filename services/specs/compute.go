@@ -12,7 +12,13 @@ import (
 // compute gathers the guests of a host.
 func (c *collector) compute() {
 	guest := func(i *state.Instance) {
-		if i.State != state.ShuttingDown { // then its tombstone speaks
+		switch i.State {
+		case state.ShuttingDown, state.Stopping: // its tombstone speaks
+		case state.Pending:
+			if bootable(c.v, i) {
+				c.instance(i)
+			}
+		default:
 			c.instance(i)
 		}
 	}
@@ -33,16 +39,26 @@ func (c *collector) compute() {
 	}
 }
 
+// bootable says that a guest can start: the volume it boots from, if it does, is
+// held at its epoch, and nobody else can write to it.
+func bootable(v *state.View, i *state.Instance) bool {
+	if !i.OnVolume() {
+		return true
+	}
+	r, ok := v.RootOf(i)
+	return ok && r.State == state.VolumeInUse && r.Confirmed == r.Epoch
+}
+
 // ending adds to the order to destroy a guest the volumes that it may reach
 // until it is gone.
 func (c *collector) ending(s *events.Spec) {
 	i, ok := c.v.Instances.Get(s.ID)
-	if !ok || i.Host != c.host || i.State != state.ShuttingDown {
+	if !ok || i.Host != c.host || i.State != state.ShuttingDown && i.State != state.Stopping {
 		return
 	}
 	body := events.InstanceSpec{Instance: i.ID}
 	for r := range c.v.VolumesAttached(i.ID) {
-		if !r.Attachment.Ended {
+		if !r.Attachment.Ended && r.State != state.VolumeCreating {
 			body.Volumes = append(body.Volumes, c.disk(r))
 			s.N = max(s.N, r.N)
 		}
@@ -72,15 +88,25 @@ func (c *collector) instance(i *state.Instance) {
 	var disks []events.DiskSpec
 	for r := range c.v.VolumesAttached(i.ID) {
 		n = max(n, r.N)
-		if !r.Attachment.Ended {
+		if !r.Attachment.Ended && r.State != state.VolumeCreating {
 			disks = append(disks, c.disk(r))
 		}
+	}
+	interfaces := []events.Interface{}
+	for _, f := range i.Interfaces(c.v) {
+		if !f.Detaching {
+			interfaces = append(interfaces, f.Interface)
+		}
+	}
+	root := events.VolumeID("")
+	if r, ok := c.v.RootOf(i); ok {
+		root = r.ID
 	}
 	c.add(events.SpecInstance, string(i.ID), n, i.Request, events.InstanceSpec{
 		Instance: i.ID, Account: i.Account, Reservation: i.Reservation, LaunchIndex: i.LaunchIndex, Zone: i.Zone, Host: i.Host,
 		Shape: i.Shape, Run: i.State == state.Pending || i.State == state.Running, Generation: i.Generation, Reboots: i.Reboots,
 		Image: i.Image, Kernel: i.KernelFile, Ramdisk: i.RamdiskFile, Root: i.RootFile, Cmdline: i.Cmdline, RootDevice: i.RootDevice,
-		Interfaces: i.Interfaces, Volumes: disks, PublicKey: i.PublicKey, UserData: userData, Known: known,
+		Interfaces: interfaces, Volumes: disks, RootVolume: root, PublicKey: i.PublicKey, UserData: userData, Known: known,
 	})
 }
 

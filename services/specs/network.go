@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -27,11 +28,18 @@ func (c *collector) network() {
 	}
 	vpcs := map[events.VPCID]bool{}
 	for i := range c.v.InstancesOn(c.host) {
-		for _, f := range i.Interfaces {
-			c.port(i, f)
-			vpcs[f.VPC] = true
+		for _, f := range i.Interfaces(c.v) {
+			if !f.Detaching {
+				c.port(i, f)
+				vpcs[f.Interface.VPC] = true
+			}
 		}
 		c.metadata(i)
+	}
+	for vpc := range maps.Clone(vpcs) {
+		for p := range c.v.PeersOf(vpc) {
+			vpcs[p.Other(vpc)] = true
+		}
 	}
 	for vpc := range vpcs { // the set is sorted at the end
 		c.vpc(vpc)
@@ -62,8 +70,8 @@ func (c *collector) networkOf(ids []string) {
 				c.specs = append(c.specs, events.Spec{Kind: events.SpecMapping, ID: id, N: c.v.Meta.N, Tombstone: true})
 				continue
 			}
-			if i, ok := c.v.Instances.Get(string(f.Instance)); ok && i.Live() && i.Host == c.host {
-				c.port(i, f.Interface)
+			if i, ok := c.v.Instances.Get(string(f.Instance)); ok && i.Live() && i.Host == c.host && !f.Detaching {
+				c.port(i, f)
 			}
 			if c.follows(f.Interface.VPC) {
 				c.mapping(f)
@@ -85,11 +93,24 @@ func (c *collector) networkOf(ids []string) {
 	}
 }
 
-// follows says whether the host has a port in a VPC.
+// follows says whether the host has a port in a VPC, or in a peer of it.
 func (c *collector) follows(vpc events.VPCID) bool {
+	if c.holds(vpc) {
+		return true
+	}
+	for p := range c.v.PeersOf(vpc) {
+		if c.holds(p.Other(vpc)) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds says whether the host has a port in a VPC.
+func (c *collector) holds(vpc events.VPCID) bool {
 	for i := range c.v.InstancesOn(c.host) {
-		for _, f := range i.Interfaces {
-			if f.VPC == vpc {
+		for _, f := range i.Interfaces(c.v) {
+			if f.Interface.VPC == vpc && !f.Detaching {
 				return true
 			}
 		}
@@ -107,20 +128,28 @@ func (c *collector) numbers(groups []events.GroupID) []uint32 {
 	return out
 }
 
-func (c *collector) port(i *state.Instance, f events.Interface) {
-	row, ok := c.v.Interfaces.Get(string(f.ID))
-	subnet, ok2 := c.v.Subnets.Get(string(f.Subnet))
-	vpc, ok3 := c.v.VPCs.Get(string(f.VPC))
-	if !ok || !ok2 || !ok3 {
+func (c *collector) port(i *state.Instance, row *state.Interface) {
+	f := row.Interface
+	subnet, ok := c.v.Subnets.Get(string(f.Subnet))
+	vpc, ok2 := c.v.VPCs.Get(string(f.VPC))
+	if !ok || !ok2 {
 		return
 	}
 	region := c.v.Meta.Region
-	router := subnet.CIDR.Masked().Addr().Next()
+	var router, resolver netip.Addr
+	if !subnet.Native() {
+		router = subnet.CIDR.Masked().Addr().Next()
+	}
+	if vpc.CIDR.IsValid() {
+		resolver = vpc.CIDR.Masked().Addr().Next().Next()
+	}
 	c.add(events.SpecPort, string(f.ID), row.N, row.Request, events.PortSpec{
 		Interface: f.ID, Instance: i.ID, Account: i.Account, VPC: f.VPC, VNI: vpc.VNI, Tap: events.TapName(f.ID), MAC: f.MAC, PrivateIP: f.PrivateIP,
-		Subnet: subnet.Number, Groups: c.numbers(row.Interface.Groups), SourceCheck: !i.NoSrcCheck, MTU: mtu,
-		Hostname: network.PrivateName(region, f.PrivateIP), CIDR: subnet.CIDR, Router: router, RouterMAC: events.RouterMAC(subnet.Number),
-		Resolver: vpc.CIDR.Masked().Addr().Next().Next(), Domain: events.PrivateDomain(region),
+		Subnet: subnet.Number, Groups: c.numbers(f.Groups), SourceCheck: !row.NoSrcCheck, MTU: mtu,
+		Hostname: network.Hostname(region, i, f.PrivateIP), CIDR: subnet.CIDR, Router: router, RouterMAC: events.RouterMAC(subnet.Number),
+		Resolver: resolver, Domain: events.PrivateDomain(region),
+		IPv6: f.IPv6, CIDR6: subnet.IPv6.CIDR, DNS64: subnet.DNS64,
+		DHCP: network.Leased(c.v, vpc, resolver),
 	})
 }
 
@@ -129,13 +158,17 @@ func (c *collector) vpc(id events.VPCID) {
 	if !ok {
 		return
 	}
-	s := events.NetworkSpec{VPC: id, Account: vpc.Account, VNI: vpc.VNI, Blocks: []netip.Prefix{vpc.CIDR}, Gateways: []netip.Addr{}}
+	s := events.NetworkSpec{VPC: id, Account: vpc.Account, VNI: vpc.VNI, Blocks: vpc.CIDRs(), Gateways: []netip.Addr{}}
 	n := vpc.N
 	var main uint32
 	for t := range c.v.RouteTablesOf(id) {
 		part := events.TablePart{Number: t.Number}
 		for _, r := range t.Routes {
-			part.Routes = append(part.Routes, c.route(id, r))
+			for _, to := range network.Along(c.v, t, r) {
+				p := c.route(id, r)
+				p.Destination = to
+				part.Routes = append(part.Routes, p)
+			}
 		}
 		s.Tables = append(s.Tables, part)
 		if t.Main {
@@ -147,8 +180,18 @@ func (c *collector) vpc(id events.VPCID) {
 		if t, ok := c.v.RouteTables.Get(string(sub.Table)); ok {
 			table = t.Number
 		}
-		s.Subnets = append(s.Subnets, events.SubnetPart{Number: sub.Number, CIDR: sub.CIDR, Table: table})
+		s.Subnets = append(s.Subnets, events.SubnetPart{Number: sub.Number, CIDR: sub.CIDR, Table: table, CIDR6: sub.IPv6.CIDR, ACL: sub.ACL})
 	}
+	for a := range c.v.ACLsOf(id) {
+		s.ACLs = append(s.ACLs, events.ACLPart{ACL: a.ID, Entries: a.Entries})
+	}
+	for p := range c.v.PeersOf(id) {
+		if o, ok := c.v.VPCs.Get(string(p.Other(id))); ok {
+			s.Peers = append(s.Peers, events.PeerPart{VPC: o.ID, VNI: o.VNI})
+		}
+	}
+	_, inward := c.v.InternetGatewayOf(id)
+	s.Inward = inward && speaks6(vpc)
 	if me, ok := c.v.Nodes.Get(state.NodeKey(c.host, "network")); ok {
 		if g, ok := c.v.Gateways.Get(string(me.Zone)); ok {
 			n = max(n, g.N)
@@ -178,6 +221,20 @@ func (c *collector) route(vpc events.VPCID, r events.Route) events.RoutePart {
 	case r.Interface != "":
 		f, _ := c.v.Interfaces.Get(string(r.Interface))
 		out.Kind, out.MAC = events.RouteInterface, f.Interface.MAC
+	case r.NAT != "":
+		g, _ := c.v.NATGateways.Get(string(r.NAT))
+		if f, ok := c.v.Interfaces.Get(string(g.Interface)); ok {
+			out.Kind, out.MAC = events.RouteInterface, f.Interface.MAC
+		}
+	case r.Egress != "":
+		out.Kind = events.RouteEgress
+	case r.Peering != "":
+		p, _ := c.v.Peerings.Get(string(r.Peering))
+		if o, ok := c.v.VPCs.Get(string(p.Other(vpc))); ok {
+			out.Kind, out.VNI = events.RoutePeer, o.VNI
+		}
+	case r.VPN != "":
+		// No node carries what goes there.
 	default:
 		out.Kind = events.RouteLocal
 	}
@@ -185,24 +242,23 @@ func (c *collector) route(vpc events.VPCID, r events.Route) events.RoutePart {
 }
 
 func (c *collector) mapping(f *state.Interface) {
-	node, ok := c.v.HostOf(f)
+	host, ok := c.at(f)
 	if !ok {
 		return // its guest has no place yet, or no more
 	}
-	host, err := netip.ParseAddr(node.Address)
-	if err != nil {
-		return
-	}
 	vpc, ok := c.v.VPCs.Get(string(f.Interface.VPC))
 	subnet, ok2 := c.v.Subnets.Get(string(f.Interface.Subnet))
-	i, ok3 := c.v.Instances.Get(string(f.Instance))
-	if !ok || !ok2 || !ok3 {
+	if !ok || !ok2 {
 		return
 	}
-	s := events.MappingSpec{Interface: f.Interface.ID, VPC: vpc.ID, VNI: vpc.VNI, MAC: f.Interface.MAC, Addresses: []netip.Addr{f.Interface.PrivateIP},
-		Subnet: subnet.Number, Host: host, Groups: c.numbers(f.Interface.Groups), SourceCheck: !i.NoSrcCheck}
-	if a, ok := c.v.PublicOf(f.Interface.ID); ok {
-		s.Public = a.Address
+	s := events.MappingSpec{Interface: f.Interface.ID, VPC: vpc.ID, VNI: vpc.VNI, MAC: f.Interface.MAC, Addresses: f.Addresses(), Prefixes: f.Interface.IPv6Prefixes,
+		Subnet: subnet.Number, Host: host, Groups: c.numbers(f.Interface.Groups), SourceCheck: !f.NoSrcCheck && f.Interface.NAT == ""}
+	for a := range c.v.PublicsOf(f.Interface.ID) {
+		if a.Private == f.Interface.PrivateIP {
+			s.Public = a.Address
+		} else {
+			s.Publics = append(s.Publics, events.PublicPart{Public: a.Address, Private: a.Private})
+		}
 	}
 	c.add(events.SpecMapping, string(f.Interface.ID), f.N, f.Request, s)
 }
@@ -210,15 +266,17 @@ func (c *collector) mapping(f *state.Interface) {
 func (c *collector) group(g *state.Group) {
 	s := events.GroupSpec{Group: g.ID, VPC: g.VPC, Number: g.Number, Rules: []events.RulePart{}}
 	for _, r := range g.Rules {
-		part := events.RulePart{Egress: r.Egress, Protocol: network.ProtocolNumber(r), From: r.From, To: r.To, CIDR: r.CIDR}
+		part := events.RulePart{Egress: r.Egress, Protocol: network.ProtocolNumber(r), From: r.From, To: r.To}
 		if r.Group != "" {
-			o, ok := c.v.Groups.Get(string(r.Group))
-			if !ok {
-				continue
+			if o, ok := c.v.Groups.Get(string(r.Group)); ok {
+				part.Group = o.Number
+				s.Rules = append(s.Rules, part)
 			}
-			part.Group = o.Number
+			continue
 		}
-		s.Rules = append(s.Rules, part)
+		for _, part.CIDR = range network.Blocks(c.v, r) {
+			s.Rules = append(s.Rules, part)
+		}
 	}
 	c.add(events.SpecGroup, string(g.ID), g.N, "", s)
 }
@@ -235,57 +293,6 @@ func (c *collector) fabric() {
 	}
 	slices.SortFunc(s.Nodes, netip.Addr.Compare)
 	c.add(events.SpecFabric, fabricID, c.v.Meta.FabricN, "", s)
-}
-
-// gateway gathers the public addresses of the region, as one gateway node must
-// serve them.
-func (c *collector) gateway() {
-	defer c.tombstones(events.SpecPublic)
-	if c.only != nil {
-		for _, id := range c.only {
-			if a, ok := c.v.Addresses.Get(id); ok {
-				c.public(a)
-			}
-			if id == fabricID {
-				c.fabric()
-			}
-		}
-		return
-	}
-	for _, a := range c.v.Addresses.All() {
-		c.public(a)
-	}
-	c.fabric()
-}
-
-func (c *collector) public(a *state.Address) {
-	f, ok := c.v.Interfaces.Get(string(a.Interface))
-	if !ok {
-		return // an Elastic IP address that is bound to nothing
-	}
-	node, ok := c.v.HostOf(f)
-	if !ok {
-		return // its guest has no place yet
-	}
-	host, err := netip.ParseAddr(node.Address)
-	vpc, ok := c.v.VPCs.Get(string(f.Interface.VPC))
-	if err != nil || !ok {
-		return
-	}
-	if _, ok := c.v.InternetGatewayOf(vpc.ID); !ok {
-		return // there is no way in
-	}
-	s := events.PublicSpec{Address: a.Address, Interface: a.Interface, VPC: vpc.ID, VNI: vpc.VNI, Private: a.Private, MAC: f.Interface.MAC,
-		Host: host, Name: network.PublicName(c.v.Meta.Region, a.Address)}
-	n := max(a.N, f.N)
-	s.Epoch = a.N
-	if g, ok := c.v.Gateways.Get(string(a.Zone)); ok {
-		// Not the gateway's own epoch: each zone counts its own, and an Elastic
-		// IP address moves between them.
-		s.Announce, s.Epoch = g.Host == c.host, max(a.N, g.N)
-		n = max(n, g.N)
-	}
-	c.add(events.SpecPublic, a.Address.String(), n, a.Request, s)
 }
 
 func (c *collector) metadata(i *state.Instance) {
@@ -315,17 +322,25 @@ func (c *collector) metadata(i *state.Instance) {
 		volume++
 		s.Devices = append(s.Devices, events.DevicePart{Virtual: "ebs" + strconv.Itoa(volume), Device: short(r.Attachment.Device), Serial: Serial(r.ID)})
 	}
-	for _, f := range i.Interfaces {
-		row, ok := c.v.Interfaces.Get(string(f.ID))
-		subnet, ok2 := c.v.Subnets.Get(string(f.Subnet))
-		vpc, ok3 := c.v.VPCs.Get(string(f.VPC))
-		if !ok || !ok2 || !ok3 {
+	for _, row := range i.Interfaces(c.v) {
+		n = max(n, row.N)
+		f := row.Interface
+		subnet, ok := c.v.Subnets.Get(string(f.Subnet))
+		vpc, ok2 := c.v.VPCs.Get(string(f.VPC))
+		if !ok || !ok2 || row.Detaching {
 			continue
 		}
-		n = max(n, row.N)
-		part := events.InterfacePart{Interface: f.ID, Index: f.DeviceIndex, MAC: f.MAC, PrivateIP: f.PrivateIP, LocalName: network.PrivateName(region, f.PrivateIP),
-			Groups: row.Interface.Groups, GroupNames: []string{}, Subnet: f.Subnet, SubnetCIDR: subnet.CIDR, VPC: f.VPC, VPCBlocks: []netip.Prefix{vpc.CIDR}}
-		for _, id := range row.Interface.Groups {
+		part := events.InterfacePart{Interface: f.ID, Index: f.DeviceIndex, MAC: f.MAC, PrivateIP: f.PrivateIP, LocalName: network.Hostname(region, i, f.PrivateIP),
+			Groups: f.Groups, GroupNames: []string{}, Subnet: f.Subnet, SubnetCIDR: subnet.CIDR, VPC: f.VPC, VPCBlocks: []netip.Prefix{},
+			Secondary: f.Secondary, Prefixes: f.Prefixes, IPv6: f.IPv6, SubnetCIDR6: subnet.IPv6.CIDR}
+		for _, b := range vpc.CIDRs() {
+			if b.Addr().Is4() {
+				part.VPCBlocks = append(part.VPCBlocks, b)
+			} else {
+				part.VPCBlocks6 = append(part.VPCBlocks6, b)
+			}
+		}
+		for _, id := range f.Groups {
 			if g, ok := c.v.Groups.Get(string(id)); ok {
 				part.GroupNames = append(part.GroupNames, g.Name)
 			}

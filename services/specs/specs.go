@@ -46,7 +46,11 @@ func Set(v *state.View, host events.HostID, kind string, only []string, secrets 
 	slices.SortFunc(c.specs, func(a, b events.Spec) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
-	return events.SpecSet{Manifest: events.Manifest{N: v.Meta.N, Count: len(c.specs), Digest: events.Digest(c.specs)}, Specs: c.specs}, nil
+	set := events.SpecSet{Manifest: events.Manifest{N: v.Meta.N, Count: len(c.specs), Digest: events.Digest(c.specs)}, Specs: c.specs}
+	if n, ok := v.Nodes.Get(state.NodeKey(host, kind)); ok {
+		set.Boot = n.Boot
+	}
+	return set, nil
 }
 
 // collector gathers the set of one node.

@@ -234,6 +234,15 @@ func later() []events.Event {
 		events.GatewayElected{Zone: "isle-1a", Host: "gw2", Epoch: 2},
 		events.SubnetCreated{ID: "subnet-2", VPC: "vpc-1", Zone: "isle-1a", CIDR: netip.MustParsePrefix("172.31.16.0/20")},
 		events.SubnetModified{ID: "subnet-2", VPC: "vpc-1", Zone: "isle-1a", MapPublic: new(bool)},
+		events.VPCBlockAssociated{VPC: "vpc-1", Association: "vpc-cidr-assoc-1", CIDR: netip.MustParsePrefix("fd00:1::/56")},
+		events.SubnetBlockAssociated{Subnet: "subnet-1", VPC: "vpc-1", Zone: "isle-1a", Association: "subnet-cidr-assoc-1", CIDR: netip.MustParsePrefix("fd00:1::/64")},
+		events.SubnetModified{ID: "subnet-1", VPC: "vpc-1", Zone: "isle-1a", DNS64: new(true)},
+		events.InterfaceAddressesAssigned{ID: "eni-2", VPC: "vpc-1", IPv6: []netip.Addr{ip("fd00:1::9")}, IPv6Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00:1:0:0:1::/80")}},
+		events.RouteCreated{Table: "rtb-1", VPC: "vpc-1", Route: events.Route{Destination: netip.MustParsePrefix("fd00:1::/56")}},
+		events.RouteDeleted{Table: "rtb-1", VPC: "vpc-1", Destination: netip.MustParsePrefix("fd00:1::/56")},
+		events.InterfaceAddressesUnassigned{ID: "eni-2", VPC: "vpc-1", IPv6: []netip.Addr{ip("fd00:1::9")}, IPv6Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00:1:0:0:1::/80")}},
+		events.SubnetBlockDisassociated{Subnet: "subnet-1", VPC: "vpc-1", Zone: "isle-1a", Association: "subnet-cidr-assoc-1", CIDR: netip.MustParsePrefix("fd00:1::/64")},
+		events.VPCBlockDisassociated{VPC: "vpc-1", Association: "vpc-cidr-assoc-1", CIDR: netip.MustParsePrefix("fd00:1::/56")},
 		events.VPCModified{ID: "vpc-1", DNSSupport: new(bool)},
 		events.RouteTableCreated{ID: "rtb-2", VPC: "vpc-1", Routes: []events.Route{{Destination: netip.MustParsePrefix("172.31.0.0/16")}}},
 		events.RouteTableAssociated{Association: "rtbassoc-1", VPC: "vpc-1", Table: "rtb-2", Subnet: "subnet-2"},
@@ -256,6 +265,21 @@ func later() []events.Event {
 		events.RouteTableDeleted{ID: "rtb-1", VPC: "vpc-1"},
 		events.SubnetDeleted{ID: "subnet-2", VPC: "vpc-1", Zone: "isle-1a"},
 		events.InstanceModified{Instance: "i-2", Zone: "isle-1a", SourceDestCheck: new(bool)},
+		events.InterfaceCreated{Account: "111111111111", Zone: "isle-1a", Interface: events.Interface{ID: "eni-7", VPC: "vpc-1", Subnet: "subnet-1", MAC: "06:00:00:00:00:77",
+			PrivateIP: ip("172.31.0.77"), Secondary: []netip.Addr{ip("172.31.0.78")}, Groups: []events.GroupID{"sg-1"}}},
+		events.AddressAssociated{Association: "eipassoc-7", Address: ip("198.18.0.17"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-7", Private: ip("172.31.0.78")},
+		events.RouteCreated{Table: "rtb-2", VPC: "vpc-1", Route: events.Route{Destination: netip.MustParsePrefix("192.0.2.0/24"), Interface: "eni-7"}},
+		events.InterfaceAttached{ID: "eni-7", Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Attachment: "eni-attach-7", Instance: "i-2", DeviceIndex: 1, At: start},
+		events.InterfaceModified{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", SourceDestCheck: new(bool)},
+		events.InterfaceAddressesAssigned{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", Prefixes: []netip.Prefix{netip.MustParsePrefix("172.31.1.0/28")}},
+		events.InterfaceAddressesUnassigned{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", Prefixes: []netip.Prefix{netip.MustParsePrefix("172.31.1.0/28")}},
+		events.InterfaceDetachRequested{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", Attachment: "eni-attach-7", Instance: "i-2", Host: "h1"},
+		events.SpecRemoved{Host: "h1", Zone: "isle-1a", Kind: events.SpecPort, ID: "eni-7"},
+		events.InterfaceDetached{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", Attachment: "eni-attach-7", Instance: "i-2"},
+		events.InterfaceAttached{ID: "eni-7", Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Attachment: "eni-attach-8", Instance: "i-2", DeviceIndex: 1, At: start},
+		events.InterfaceDetached{ID: "eni-7", Zone: "isle-1a", VPC: "vpc-1", Attachment: "eni-attach-8", Instance: "i-2", Host: "h1"},
+		events.AddressDisassociated{Association: "eipassoc-7", Address: ip("198.18.0.17"), Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1", Interface: "eni-7"},
+		events.InterfaceDeleted{ID: "eni-7", Account: "111111111111", Zone: "isle-1a", VPC: "vpc-1"},
 		events.InstanceModified{Instance: "i-2", Zone: "isle-1a", Metadata: &events.MetadataOptions{InstanceTags: "enabled"}},
 		events.ResourceTagged{Account: "111111111111", Resource: "i-2", Tags: []events.Tag{{Key: "Name", Value: "two"}}},
 		events.VolumeDetachRequested{Volume: "vol-1", Zone: "isle-1a", Instance: "i-2", Attachment: "attach-1"},
@@ -275,9 +299,15 @@ func later() []events.Event {
 // Whatever changes a node's set pokes that node, and names what changed. Only
 // what a node said itself, that an object is gone, it need not be told.
 func TestTouched(t *testing.T) {
+	t.Run("later", func(t *testing.T) { touched(t, later()) })
+	t.Run("ways", func(t *testing.T) { touched(t, ways()) })
+	t.Run("gateways", func(t *testing.T) { touched(t, gateways()) })
+}
+
+func touched(t *testing.T, list []events.Event) {
 	_, records := story()
 	n := records[len(records)-1].N
-	for _, e := range later() {
+	for _, e := range list {
 		n++
 		records = append(records, events.Record{N: n, Time: start, Request: "req-" + events.Name(e), Event: e})
 	}
@@ -309,7 +339,7 @@ func TestTouched(t *testing.T) {
 					continue
 				}
 				hears := func(p specs.Poke) bool {
-					return p.Host == h && p.Kind == kind || p.VPC != "" && kind == "network" && slices.ContainsFunc(now.Specs, func(s events.Spec) bool { return s.Kind == events.SpecNetwork && s.ID == string(p.VPC) })
+					return p.Host == h && p.Kind == kind || p.VPC != "" && (kind == "network" || kind == "gateway") && slices.ContainsFunc(now.Specs, func(s events.Spec) bool { return s.Kind == events.SpecNetwork && s.ID == string(p.VPC) })
 				}
 				if !slices.ContainsFunc(pokes, hears) {
 					t.Errorf("event %d (%s) changed the set of %s/%s; %d pokes", r.N, events.Name(r.Event), h, kind, len(pokes))
@@ -338,7 +368,7 @@ func partial(t *testing.T, v *state.View, h events.HostID, kind string, was, now
 	}
 	var ids []string
 	for _, p := range pokes {
-		if p.Spec.Kind == events.SpecPort || p.Spec.Kind == events.SpecFabric {
+		if p.Spec.Kind == events.SpecPort || p.Spec.Kind == events.SpecFabric || p.Spec.Kind == events.SpecNAT {
 			return
 		}
 		ids = append(ids, p.Spec.ID)

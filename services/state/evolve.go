@@ -19,14 +19,15 @@ func (tx *Tx) evolve(r events.Record) {
 	switch e := r.Event.(type) {
 	case events.RegionFormed:
 		tx.Meta.Region, tx.Meta.ID, tx.Meta.Level, tx.Meta.NextVNI = e.Name, e.ID, e.Level, 1
-		tx.Meta.Public = e.Public
+		tx.Meta.Public, tx.Meta.Root = e.Public, e.Root
 		for _, z := range e.Zones {
 			tx.Zones.put(string(z), &ZoneRow{Zone: z})
 		}
 	case events.FeatureLevelRaised:
 		tx.Meta.Level = e.Level
 	case events.AccountCreated:
-		tx.Accounts.put(string(e.ID), &Account{e.ID, e.Name, e.AccessKey, e.UserID, r.Time})
+		tx.Accounts.put(string(e.ID), &Account{ID: e.ID, Name: e.Name, AccessKey: e.AccessKey, UserID: e.UserID, At: r.Time})
+		tx.withAccount(e.ID)
 	case events.AccountDeleted:
 		tx.accountDeleted(e)
 	case events.NodeJoined:
@@ -64,6 +65,7 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.Keys.del(string(e.Account) + "/" + e.Name)
 		tx.Tags.del(string(e.ID))
 	case events.InstanceRequested:
+		e.Interfaces = nil // the table of interfaces tells what it has
 		tx.Instances.put(string(e.ID), &Instance{InstanceRequested: e, State: Pending, Generation: 1, N: r.N, Request: r.Request})
 	case events.InstancePlaced:
 		if i, ok := tx.Instances.Get(string(e.Instance)); true {
@@ -72,6 +74,10 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.changeInstance(e.Instance, r, func(i *Instance) { i.Host, i.Why = e.Host, &e.Why })
 		tx.touchInterfaces(e.Instance, r)
 		i, _ := tx.Instances.Get(string(e.Instance))
+		for _, f := range i.Interfaces(&tx.View) {
+			tx.Tombstones.del(tombstoneKey(e.Host, events.SpecPort, string(f.Interface.ID))) // back where it was stopped
+			tx.serve(f.Interface.ID)
+		}
 		tx.take(e.Host, i.Need, 1)
 		h, _ := tx.Hosts.Get(string(e.Host))
 		free, open := tx.Free(h)
@@ -84,6 +90,16 @@ func (tx *Tx) evolve(r events.Record) {
 		tx.terminationRequested(e, r)
 	case events.InstanceTerminated:
 		tx.terminated(e, r)
+	case events.InstanceStopRequested:
+		tx.changeInstance(e.Instance, r, func(i *Instance) { i.State, i.Reason, i.Transition = Stopping, e.Reason, e.Transition })
+		tx.entomb(e.Host, events.SpecInstance, string(e.Instance), r)
+	case events.InstanceStopped:
+		tx.stopped(e, r)
+	case events.InstanceStartRequested:
+		tx.changeInstance(e.Instance, r, func(i *Instance) {
+			i.State, i.Generation, i.Why, i.Reason, i.Transition = Pending, e.Generation, nil, events.Reason{}, ""
+			i.Launched = e.At
+		})
 	case events.GuestRemoved:
 		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecInstance, string(e.Instance)))
 	case events.GuestUnexpected:
@@ -95,7 +111,7 @@ func (tx *Tx) evolve(r events.Record) {
 	case events.InstanceModified:
 		tx.instanceModified(e, r)
 	default:
-		if !tx.network(r) && !tx.storage(r) {
+		if !tx.identities(r) && !tx.regions(r) && !tx.network(r) && !tx.paths(r) && !tx.storage(r) && !tx.templates(r) && !tx.gateways(r) && !tx.peerings(r) && !tx.vpns(r) && !tx.options(r) {
 			panic(fmt.Sprintf("state: event %d has no evolve: %T", r.N, r.Event))
 		}
 	}
@@ -127,10 +143,26 @@ func (tx *Tx) accountDeleted(e events.AccountDeleted) {
 		for _, t := range slices.Collect(tx.RouteTablesOf(v.ID)) {
 			tx.RouteTables.del(string(t.ID))
 		}
+		tx.withoutVPC(v.ID)
 		tx.VPCs.del(string(v.ID))
+	}
+	for _, g := range slices.Collect(tx.EgressGatewaysOf(e.ID)) {
+		tx.EgressGateways.del(string(g.ID))
+	}
+	for _, g := range slices.Collect(tx.NATGatewaysOf(e.ID)) {
+		tx.NATGateways.del(string(g.ID))
 	}
 	for _, g := range slices.Collect(tx.InternetGatewaysOf(e.ID)) {
 		tx.InternetGateways.del(string(g.ID))
+	}
+	tx.forgetUsers(e.ID)
+	tx.withoutAccount(e.ID)
+	tx.withoutVPNs(e.ID)
+	for _, g := range slices.Collect(tx.PlacementGroupsOf(e.ID)) {
+		tx.PlacementGroups.del(string(g.ID))
+	}
+	for _, t := range slices.Collect(tx.TemplatesOf(e.ID)) {
+		tx.Templates.del(string(t.ID))
 	}
 	for _, t := range slices.Collect(tx.TaggedBy(e.ID)) {
 		tx.Tags.del(t.Resource)
@@ -190,7 +222,29 @@ func (tx *Tx) terminated(e events.InstanceTerminated, r events.Record) {
 	}
 	tx.changeInstance(e.Instance, r, func(i *Instance) {
 		i.State, i.Reason, i.Transition, i.Ended = Terminated, e.Reason, e.Transition, e.At
-		i.Interfaces = nil
+	})
+}
+
+// stopped takes an instance off its host: capacity goes back, and the nodes let go
+// of its taps, and gateways of the addresses that led there, until it starts
+// somewhere.
+func (tx *Tx) stopped(e events.InstanceStopped, r events.Record) {
+	i, _ := tx.Instances.Get(string(e.Instance))
+	must(i.Host == e.Host && i.OnVolume(), r, "stopped where it was not, or for ever")
+	if i.Host != "" {
+		tx.take(i.Host, i.Need, -1)
+	}
+	for _, f := range i.Interfaces(&tx.View) {
+		if _, ok := tx.Nodes.Get(NodeKey(e.Host, "network")); ok {
+			tx.entomb(e.Host, events.SpecPort, string(f.Interface.ID), r)
+		}
+		for a := range tx.PublicsOf(f.Interface.ID) {
+			tx.withdraw(a.Address.String(), r)
+		}
+	}
+	tx.touchInterfaces(e.Instance, r)
+	tx.changeInstance(e.Instance, r, func(i *Instance) {
+		i.State, i.Host, i.Reason, i.Transition, i.Ended = Stopped, "", e.Reason, e.Transition, time.Time{}
 	})
 }
 
@@ -205,20 +259,40 @@ func (tx *Tx) instanceModified(e events.InstanceModified, r events.Record) {
 		if e.UserData != nil {
 			i.UserData = *e.UserData
 		}
-		if e.SourceDestCheck != nil {
-			i.NoSrcCheck = !*e.SourceDestCheck
-		}
 		if e.Metadata != nil {
 			i.Metadata = *e.Metadata
 		}
-		if e.Groups != nil {
-			i.Interfaces = slices.Clone(i.Interfaces)
-			i.Interfaces[0].Groups = e.Groups
+		if e.DisableStop != nil {
+			i.DisableStop = *e.DisableStop
+		}
+		if e.EBSOptimized != nil {
+			i.EBSOptimized = *e.EBSOptimized
+		}
+		if e.Monitoring != nil {
+			i.Monitoring = *e.Monitoring
+		}
+		if e.Credits != nil {
+			i.Credits = *e.Credits
+		}
+		if e.Shape != nil {
+			i.Shape, i.Need = *e.Shape, *e.Need
+		}
+		if e.Kernel != nil {
+			i.Kernel, i.KernelFile = e.Kernel.Image, e.Kernel.File
+		}
+		if e.Ramdisk != nil {
+			i.Ramdisk, i.RamdiskFile = e.Ramdisk.Image, e.Ramdisk.File
 		}
 	})
-	if e.Groups != nil {
-		i, _ := tx.Instances.Get(string(e.Instance))
-		tx.Interfaces.change(string(i.Interfaces[0].ID), func(f *Interface) { f.Interface.Groups = e.Groups })
+	if i, _ := tx.Instances.Get(string(e.Instance)); e.Groups != nil || e.SourceDestCheck != nil { // of the primary interface
+		tx.Interfaces.change(string(i.Interfaces(&tx.View)[0].Interface.ID), func(f *Interface) {
+			if e.Groups != nil {
+				f.Interface.Groups = e.Groups
+			}
+			if e.SourceDestCheck != nil {
+				f.NoSrcCheck = !*e.SourceDestCheck
+			}
+		})
 	}
 	tx.touchInterfaces(e.Instance, r)
 }
@@ -270,12 +344,12 @@ func (tx *Tx) Answer(s events.Stamped, index uint64, a Answered, token string) {
 }
 
 func drop(t *Table[Answered], before time.Time) {
+	end := stampKey(before)
 	for {
-		_, a, ok := t.first(0)
-		if !ok || !a.At.Before(before) {
+		p, ok := t.indexes[0].tree.Min()
+		if !ok || p.value >= end {
 			return
 		}
-		p, _ := t.indexes[0].tree.Min()
 		t.del(p.key)
 	}
 }

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"iter"
 	"slices"
 
 	"skerry/events"
@@ -18,6 +19,7 @@ func (tx *Tx) network(r events.Record) bool {
 	case events.VPCCreated:
 		tx.VPCs.put(string(e.ID), &VPC{VPCCreated: e, N: r.N})
 		tx.Meta.NextVNI = max(tx.Meta.NextVNI, e.VNI+1)
+		tx.withVPC(e)
 	case events.VPCModified:
 		tx.VPCs.change(string(e.ID), func(v *VPC) {
 			if e.DNSSupport != nil {
@@ -34,7 +36,41 @@ func (tx *Tx) network(r events.Record) bool {
 			if e.MapPublic != nil {
 				s.MapPublic = e.MapPublic
 			}
+			if e.AssignIPv6 != nil {
+				s.AssignIPv6 = *e.AssignIPv6
+			}
+			if e.DNS64 != nil {
+				s.DNS64 = *e.DNS64
+			}
+			if e.Hostname != nil {
+				s.Hostname = *e.Hostname
+			}
 		})
+		if e.DNS64 != nil {
+			tx.touchAll(tx.InterfacesOn(e.ID), r)
+		}
+	case events.VPCBlockAssociated:
+		for _, b := range tx.vpc(e.VPC).CIDRs() {
+			must(!b.Overlaps(e.CIDR), r, "two blocks of a VPC overlap")
+		}
+		tx.VPCs.change(string(e.VPC), func(v *VPC) {
+			v.Blocks, v.N = append(slices.Clip(v.Blocks), Block{e.Association, e.CIDR, e.Pool}), r.N
+		})
+		tx.touchAll(tx.InterfacesIn(e.VPC), r)
+	case events.VPCBlockDisassociated:
+		tx.VPCs.change(string(e.VPC), func(v *VPC) {
+			v.Blocks, v.N = slices.DeleteFunc(slices.Clone(v.Blocks), func(b Block) bool { return b.Association == e.Association }), r.N
+		})
+		tx.touchAll(tx.InterfacesIn(e.VPC), r)
+	case events.SubnetBlockAssociated:
+		for s := range tx.SubnetsOf(e.VPC) {
+			must(!s.IPv6.CIDR.IsValid() || !s.IPv6.CIDR.Overlaps(e.CIDR), r, "two subnets overlap")
+		}
+		tx.Subnets.change(string(e.Subnet), func(s *Subnet) { s.IPv6 = Block{Association: e.Association, CIDR: e.CIDR} })
+		tx.touchSubnet(e.Subnet, e.VPC, r)
+	case events.SubnetBlockDisassociated:
+		tx.Subnets.change(string(e.Subnet), func(s *Subnet) { s.IPv6, s.AssignIPv6 = Block{}, false })
+		tx.touchSubnet(e.Subnet, e.VPC, r)
 	case events.SubnetDeleted:
 		s, _ := tx.Subnets.Get(string(e.ID))
 		must(s.Used == 0, r, "a subnet went with its addresses")
@@ -42,10 +78,11 @@ func (tx *Tx) network(r events.Record) bool {
 		tx.Tags.del(string(e.ID))
 		tx.touchVPC(e.VPC, r)
 	case events.SubnetCreated:
-		tx.Subnets.put(string(e.ID), &Subnet{SubnetCreated: e, Number: tx.number(), Next: e.CIDR.Masked().Addr()})
+		tx.Subnets.put(string(e.ID), &Subnet{SubnetCreated: e, Number: tx.number(), Next: e.CIDR.Masked().Addr(),
+			ACL: events.DefaultACL(e.VPC), ACLAssociation: events.FirstACLAssociation(e.ID)})
 		tx.touchVPC(e.VPC, r)
 	case events.InternetGatewayCreated:
-		tx.InternetGateways.put(string(e.ID), &InternetGateway{e})
+		tx.InternetGateways.put(string(e.ID), &InternetGateway{InternetGatewayCreated: e})
 		tx.touchVPC(e.VPC, r)
 	case events.InternetGatewayAttached:
 		_, has := tx.InternetGatewayOf(e.VPC)
@@ -62,6 +99,9 @@ func (tx *Tx) network(r events.Record) bool {
 		for range tx.SubnetsOn(e.ID) {
 			must(false, r, "a route table that is in use was deleted")
 		}
+		for range tx.EdgesOn(e.ID) {
+			must(false, r, "a gateway's route table was deleted")
+		}
 		tx.RouteTables.del(string(e.ID))
 		tx.Tags.del(string(e.ID))
 		tx.touchVPC(e.VPC, r)
@@ -70,7 +110,7 @@ func (tx *Tx) network(r events.Record) bool {
 	case events.RouteReplaced:
 		tx.changeRoutes(e.Table, e.VPC, r, func(list []events.Route) []events.Route {
 			for i := range list {
-				if list[i].Destination == e.Route.Destination {
+				if list[i].SameDestination(e.Route) {
 					list[i] = e.Route
 				}
 			}
@@ -78,7 +118,9 @@ func (tx *Tx) network(r events.Record) bool {
 		})
 	case events.RouteDeleted:
 		tx.changeRoutes(e.Table, e.VPC, r, func(list []events.Route) []events.Route {
-			return slices.DeleteFunc(list, func(o events.Route) bool { return o.Destination == e.Destination })
+			return slices.DeleteFunc(list, func(o events.Route) bool {
+				return o.SameDestination(events.Route{Destination: e.Destination, PrefixList: e.PrefixList})
+			})
 		})
 	case events.RouteTableAssociated:
 		tx.Subnets.change(string(e.Subnet), func(s *Subnet) { s.Table, s.Association = e.Table, e.Association })
@@ -95,7 +137,7 @@ func (tx *Tx) network(r events.Record) bool {
 		tx.RouteTables.change(string(e.Table), func(t *RouteTable) { t.Main, t.Association = true, e.Association })
 		tx.touchVPC(e.VPC, r)
 	case events.RouteTableCreated:
-		tx.RouteTables.put(string(e.ID), &RouteTable{e, tx.number()})
+		tx.RouteTables.put(string(e.ID), &RouteTable{RouteTableCreated: e, Number: tx.number()})
 		tx.touchVPC(e.VPC, r)
 	case events.GroupCreated:
 		tx.Groups.put(string(e.ID), &Group{e, tx.number(), r.N})
@@ -122,17 +164,26 @@ func (tx *Tx) network(r events.Record) bool {
 		for _, id := range e.Rules {
 			tx.Tags.del(string(id))
 		}
+	case events.RulesModified:
+		tx.Groups.change(string(e.Group), func(g *Group) {
+			g.Rules, g.N = slices.Clone(g.Rules), r.N
+			for _, m := range e.Rules {
+				g.Rules[slices.IndexFunc(g.Rules, func(o events.Rule) bool { return o.ID == m.ID })] = m
+			}
+		})
 	case events.InterfaceCreated:
-		must(!tx.AddressTaken(e.Interface.Subnet, e.Interface.PrivateIP.String()) && !tx.MACTaken(e.Interface.MAC), r, "address or MAC given twice")
-		tx.Interfaces.put(string(e.Interface.ID), &Interface{e, r.N, r.Request})
-		tx.Subnets.change(string(e.Interface.Subnet), func(s *Subnet) { s.Used++; s.Next = e.Interface.PrivateIP.Next() })
+		tx.interfaceCreated(e, r)
+	case events.InterfaceAttached, events.InterfaceDetachRequested, events.InterfaceDetached, events.InterfaceModified,
+		events.InterfaceAddressesAssigned, events.InterfaceAddressesUnassigned:
+		tx.interfaceChanged(r)
 	case events.InterfaceDeleted:
 		i, _ := tx.Interfaces.Get(string(e.ID))
-		_, public := tx.PublicOf(e.ID)
-		must(!public, r, "an interface went with its public address")
+		for range tx.PublicsOf(e.ID) {
+			must(false, r, "an interface went with its public address")
+		}
 		tx.Interfaces.del(string(e.ID))
 		tx.Tags.del(string(e.ID))
-		tx.Subnets.change(string(i.Interface.Subnet), func(s *Subnet) { s.Used-- })
+		tx.use(i.Interface.Subnet, -i.taken())
 		if tx.Routed(i.Interface.VPC, e.ID) {
 			tx.touchVPC(i.Interface.VPC, r) // the route leads nowhere
 		}
@@ -152,20 +203,20 @@ func (tx *Tx) network(r events.Record) bool {
 	case events.AddressAllocated:
 		must(!tx.PublicTaken(e.Address), r, "public address given twice")
 		tx.Addresses.put(e.Address.String(), &Address{Address: e.Address, Account: e.Account, Allocation: e.Allocation, At: e.At, N: r.N, Request: r.Request})
-		tx.Meta.NextPublic = e.Address.Next()
+		if e.Pool == "" {
+			tx.Meta.NextPublic = e.Address.Next()
+		}
 	case events.AddressReleased:
 		tx.Addresses.del(e.Address.String())
 		tx.Tags.del(string(e.Allocation))
 	case events.AddressAssociated:
-		_, has := tx.PublicOf(e.Interface)
+		_, has := tx.PublicFor(e.Interface, e.Private)
 		must(!has, r, "an interface with two public addresses for one private one")
 		tx.Addresses.change(e.Address.String(), func(a *Address) {
 			a.Association, a.Zone, a.Interface, a.Instance, a.Private = e.Association, e.Zone, e.Interface, e.Instance, e.Private
 			a.N, a.Request = r.N, r.Request
 		})
-		for _, t := range slices.Collect(tx.Tombstones.by(1, string(events.SpecPublic)+"/"+e.Address.String())) {
-			tx.Tombstones.del(tombstoneKey(t.Host, t.Kind, t.ID)) // served again: the order to let go is void
-		}
+		tx.serve(e.Interface)
 		tx.touchInterface(e.Interface, r)
 	case events.AddressDisassociated:
 		tx.Addresses.change(e.Address.String(), func(a *Address) {
@@ -175,6 +226,7 @@ func (tx *Tx) network(r events.Record) bool {
 		tx.touchInterface(e.Interface, r)
 	case events.GatewayElected:
 		tx.Gateways.put(string(e.Zone), &Gateway{e, r.N})
+		tx.moved(e.Zone, r)
 	case events.SpecRemoved:
 		tx.Tombstones.del(tombstoneKey(e.Host, e.Kind, e.ID))
 	default:
@@ -196,6 +248,12 @@ func (tx *Tx) vpcDeleted(e events.VPCDeleted, r events.Record) {
 	for range tx.GroupsOf(e.ID) {
 		must(false, r, "a VPC went with its groups")
 	}
+	for range tx.EgressGatewaysIn(e.ID) {
+		must(false, r, "a VPC went with its way outside")
+	}
+	_, has := tx.VPNGatewayOf(e.ID)
+	must(!has, r, "a VPC went with its virtual private gateway")
+	tx.withoutVPC(e.ID)
 	tx.VPCs.del(string(e.ID))
 	tx.Tags.del(string(e.ID))
 }
@@ -213,8 +271,43 @@ func (tx *Tx) withdraw(address string, r events.Record) {
 	}
 }
 
+// serve takes back the orders to let go of an interface's public addresses, once
+// it has a place where they lead.
+func (tx *Tx) serve(id events.InterfaceID) {
+	f, ok := tx.Interfaces.Get(string(id))
+	if !ok {
+		return
+	}
+	if i, ok := tx.Instances.Get(string(f.Instance)); f.Interface.NAT == "" && (!ok || i.Host == "" || !i.Live() || f.Detaching) {
+		return
+	}
+	for a := range tx.PublicsOf(id) {
+		for _, t := range slices.Collect(tx.Tombstones.by(1, string(events.SpecPublic)+"/"+a.Address.String())) {
+			tx.Tombstones.del(tombstoneKey(t.Host, t.Kind, t.ID))
+		}
+	}
+}
+
 func (tx *Tx) entomb(h events.HostID, k events.SpecKind, id string, r events.Record) {
 	tx.Tombstones.put(tombstoneKey(h, k, id), &Tombstone{h, k, id, r.N, r.Request})
+}
+
+func (tx *Tx) vpc(id events.VPCID) *VPC {
+	v, _ := tx.VPCs.Get(string(id)) // decide names what is there
+	return v
+}
+
+// touchSubnet notes that a subnet is another for the interfaces in it.
+func (tx *Tx) touchSubnet(id events.SubnetID, vpc events.VPCID, r events.Record) {
+	tx.touchVPC(vpc, r)
+	tx.touchAll(tx.InterfacesOn(id), r)
+}
+
+// touchAll notes that interfaces are in another network than before.
+func (tx *Tx) touchAll(list iter.Seq[*Interface], r events.Record) {
+	for _, f := range slices.Collect(list) {
+		tx.touchInterface(f.Interface.ID, r)
+	}
 }
 
 func (tx *Tx) touchVPC(id events.VPCID, r events.Record) {
@@ -232,7 +325,7 @@ func (tx *Tx) touchInterface(id events.InterfaceID, r events.Record) {
 
 func (tx *Tx) touchInterfaces(id events.InstanceID, r events.Record) {
 	i, _ := tx.Instances.Get(string(id))
-	for _, f := range i.Interfaces {
-		tx.touchInterface(f.ID, r)
+	for _, f := range i.Interfaces(&tx.View) {
+		tx.touchInterface(f.Interface.ID, r)
 	}
 }

@@ -1,12 +1,15 @@
 package state
 
 import (
-	"fmt"
+	"encoding/binary"
 	"iter"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"skerry/events"
+	"skerry/internal/planted"
 )
 
 // Meta is the region's own row.
@@ -24,6 +27,9 @@ type Meta struct {
 	NextPublic netip.Addr     `json:"nextPublic,omitzero"`  // where the search for a free one starts
 	NextNumber uint32         `json:"nextNumber,omitempty"` // last number given to a subnet, group or route table
 	FabricN    uint64         `json:"fabricN,omitempty"`    // event that last changed who is on the fabric
+
+	Root   string       `json:"root,omitempty"`  // region whose accounts this one trusts; empty: its own
+	RootAt events.Point `json:"rootAt,omitzero"` // how far its history was imported
 }
 
 // View is the region at one event number. It is immutable.
@@ -52,6 +58,26 @@ type View struct {
 	Gateways         *Table[Gateway]         // by zone
 	Volumes          *Table[Volume]          // by id
 	Stores           *Table[Store]           // by host
+	Users            *Table[User]            // by account/name
+	AccessKeys       *Table[AccessKey]       // of users, by id
+	NetworkACLs      *Table[NetworkACL]      // by id
+	Snapshots        *Table[Snapshot]        // by id
+	PlacementGroups  *Table[PlacementGroup]  // by id
+	Templates        *Table[Template]        // by id
+	NATGateways      *Table[NATGateway]      // by id
+	EgressGateways   *Table[EgressGateway]   // by id
+	Peerings         *Table[Peering]         // by id
+
+	DHCPOptions *Table[DHCPOptions] // by id
+	PrefixLists *Table[PrefixList]  // by id
+	Ranges      *Table[Range]       // that accounts bring, by pool
+	FlowLogs    *Table[FlowLog]     // by id
+
+	Regions *Table[Region] // that share the accounts, by name
+
+	CustomerGateways *Table[CustomerGateway] // by id
+	VPNGateways      *Table[VPNGateway]      // by id
+	VPNs             *Table[VPN]             // by id
 }
 
 // Tx is the one writable state. Its View is what decide sees.
@@ -61,18 +87,24 @@ type Tx struct{ View }
 func New() *Tx {
 	return &Tx{View{
 		Zones:    newTable[ZoneRow](),
-		Accounts: newTable(func(a *Account) []string { return []string{a.AccessKey} }),
+		Accounts: newTable(accountKey),
 		Nodes:    newTable(func(n *Node) []string { return []string{string(n.Zone)} }),
 		Hosts:    newTable(func(h *Host) []string { return []string{string(h.Zone)} }),
 		Images:   newTable(func(i *events.Image) []string { return []string{string(i.Account)} }),
 		Keys:     newTable(func(k *KeyPair) []string { return []string{string(k.ID)} }),
-		VPCs:     newTable(func(v *VPC) []string { return []string{string(v.Account)} }),
+		VPCs:     newTable(func(v *VPC) []string { return []string{string(v.Account)} }, vpcBlocks),
 		Subnets: newTable(func(s *Subnet) []string { return []string{string(s.VPC)} },
-			func(s *Subnet) []string { return some(string(s.Table)) }, func(s *Subnet) []string { return some(string(s.Association)) }),
-		Groups: newTable(func(g *Group) []string { return []string{string(g.VPC)} }),
+			func(s *Subnet) []string { return some(string(s.Table)) }, func(s *Subnet) []string { return some(string(s.Association)) },
+			func(s *Subnet) []string { return some(string(s.ACL)) }, func(s *Subnet) []string { return some(string(s.ACLAssociation)) },
+			func(s *Subnet) []string { return some(string(s.IPv6.Association)) }),
+		Groups: newTable(func(g *Group) []string { return []string{string(g.VPC)} }, groupPrefixLists),
 		Interfaces: newTable(interfaceAddress, interfaceMAC, func(i *Interface) []string { return []string{string(i.Account)} },
-			func(i *Interface) []string { return []string{string(i.Interface.VPC)} }, interfaceGroups),
-		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded),
+			func(i *Interface) []string { return []string{string(i.Interface.VPC)} }, interfaceGroups,
+			func(i *Interface) []string { return some(string(i.Instance)) },
+			func(i *Interface) []string { return some(string(i.AttachmentID())) },
+			func(i *Interface) []string { return []string{string(i.Interface.Subnet)} }).
+			tallied(func(i *Interface) (string, int) { return string(i.Account), 1 }),
+		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement).tallied(instanceRuns),
 		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} },
 			func(t *Tombstone) []string { return []string{string(t.Kind) + "/" + t.ID} }),
 		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }),
@@ -80,31 +112,66 @@ func New() *Tx {
 		Tokens:   newTable(answeredAt),
 
 		InternetGateways: newTable(func(g *InternetGateway) []string { return some(string(g.VPC)) },
-			func(g *InternetGateway) []string { return []string{string(g.Account)} }),
-		RouteTables: newTable(func(t *RouteTable) []string { return []string{string(t.VPC)} }, mainAssociation),
+			func(g *InternetGateway) []string { return []string{string(g.Account)} },
+			func(g *InternetGateway) []string { return some(string(g.Association)) },
+			func(g *InternetGateway) []string { return some(string(g.Table)) }),
+		RouteTables: newTable(func(t *RouteTable) []string { return []string{string(t.VPC)} }, mainAssociation, tablePrefixLists),
 		Addresses: newTable(func(a *Address) []string { return []string{string(a.Account)} },
 			func(a *Address) []string { return some(string(a.Interface)) },
 			func(a *Address) []string { return some(string(a.Allocation)) },
 			func(a *Address) []string { return some(string(a.Association)) }),
 		Gateways: newTable[Gateway](),
 		Volumes: newTable(func(v *Volume) []string { return []string{string(v.Account)} },
-			func(v *Volume) []string { return some(string(v.Host)) }, volumeUnplaced, volumeInstance),
-		Stores: newTable(func(s *Store) []string { return []string{string(s.Zone)} }),
+			func(v *Volume) []string { return some(string(v.Host)) }, volumeUnplaced, volumeInstance).tallied(volumeHeld),
+		NetworkACLs: newTable(func(a *NetworkACL) []string { return []string{string(a.VPC)} }),
+		Stores:      newTable(func(s *Store) []string { return []string{string(s.Zone)} }),
+		Users:       newTable[User](),
+		AccessKeys:  newTable(func(k *AccessKey) []string { return []string{userKey(k.Account, k.User)} }),
+		Snapshots: newTable(func(s *Snapshot) []string { return []string{string(s.Account)} },
+			func(s *Snapshot) []string { return some(string(s.Host)) }),
+		PlacementGroups: newTable(func(g *PlacementGroup) []string { return []string{string(g.Account)} }),
+		Templates:       newTable(func(t *Template) []string { return []string{string(t.Account)} }),
+		NATGateways:     newTable(func(g *NATGateway) []string { return []string{string(g.Account)} }, natLive, natEnd),
+		EgressGateways: newTable(func(g *EgressGateway) []string { return []string{string(g.Account)} },
+			func(g *EgressGateway) []string { return []string{string(g.VPC)} }),
+		Peerings: newTable(peeringOwners, (*Peering).sides, peeringDue),
+
+		DHCPOptions: newTable(func(o *DHCPOptions) []string { return []string{string(o.Account)} }),
+		PrefixLists: newTable(func(l *PrefixList) []string { return []string{string(l.Account)} }),
+		FlowLogs:    newTable(func(l *FlowLog) []string { return []string{string(l.Account)} }, func(l *FlowLog) []string { return []string{l.Resource} }),
+		Ranges:      newTable(func(r *Range) []string { return []string{string(r.Account)} }, func(r *Range) []string { return []string{r.CIDR.String()} }),
+
+		Regions: newTable[Region](),
+
+		CustomerGateways: newTable(func(g *CustomerGateway) []string { return []string{string(g.Account)} }, func(g *CustomerGateway) []string { return vpnEnded(g.Ended) }),
+		VPNGateways: newTable(func(g *VPNGateway) []string { return []string{string(g.Account)} }, func(g *VPNGateway) []string { return vpnEnded(g.Ended) },
+			func(g *VPNGateway) []string { return some(string(g.VPC)) }),
+		VPNs: newTable(func(c *VPN) []string { return []string{string(c.Account)} }, func(c *VPN) []string { return vpnEnded(c.Ended) },
+			func(c *VPN) []string { return c.ends(string(c.Customer)) }, func(c *VPN) []string { return c.ends(string(c.Gateway)) }, vpnAddresses),
 	}}
 }
 
 // Indexes of the tables that have several.
 const (
-	byAddress = 0 // Interfaces: subnet/address
-	byMAC     = 1 // Interfaces
-	byOwner   = 2 // Interfaces
-	byVPC     = 3 // Interfaces
-	byGroup   = 4 // Interfaces
+	byAddress    = 0 // Interfaces: subnet/address and subnet/prefix
+	byMAC        = 1 // Interfaces
+	byOwner      = 2 // Interfaces
+	byVPC        = 3 // Interfaces
+	byGroup      = 4 // Interfaces
+	byInstance   = 5 // Interfaces
+	byAttachment = 6 // Interfaces
+	bySubnet     = 7 // Interfaces
 
 	addressAccount     = 0 // Addresses
 	addressInterface   = 1
 	addressAllocation  = 2
 	addressAssociation = 3
+
+	groupPrefixList = 1 // Groups
+	tablePrefixList = 2 // RouteTables
+
+	subnetACL            = 3 // Subnets
+	subnetACLAssociation = 4
 
 	volumeAccount  = 0 // Volumes
 	volumeHost     = 1
@@ -115,10 +182,43 @@ const (
 	byHost     = 1 // Instances, while live
 	byUnplaced = 2 // Instances without a host: zone
 	byEnd      = 3 // Instances: time of termination
+
+	byPlacement = 4 // Instances, while live: placement group
 )
 
+func vpcBlocks(v *VPC) []string {
+	var out []string
+	for _, b := range v.Blocks {
+		out = append(out, string(b.Association))
+	}
+	return out
+}
+
 func interfaceAddress(i *Interface) []string {
-	return []string{string(i.Interface.Subnet) + "/" + i.Interface.PrivateIP.String()}
+	var out []string
+	f := i.Interface
+	if f.PrivateIP.IsValid() {
+		out = append(out, addressKey(f.Subnet, f.PrivateIP))
+	}
+	for _, list := range [][]netip.Addr{f.Secondary, f.IPv6} {
+		for _, a := range list {
+			out = append(out, addressKey(f.Subnet, a))
+		}
+	}
+	for _, list := range [][]netip.Prefix{f.Prefixes, f.IPv6Prefixes} {
+		for _, p := range list {
+			out = append(out, prefixKey(f.Subnet, p))
+		}
+	}
+	return out
+}
+
+// addressKey writes every digit, so that what is in a prefix of IPv6 stands
+// together.
+func addressKey(s events.SubnetID, a netip.Addr) string { return string(s) + "/" + a.StringExpanded() }
+
+func prefixKey(s events.SubnetID, p netip.Prefix) string {
+	return addressKey(s, p.Addr()) + "/" + strconv.Itoa(p.Bits())
 }
 
 // some is a value to stand under, or none.
@@ -168,10 +268,16 @@ func instanceHost(i *Instance) []string {
 	return []string{string(i.Host)}
 }
 func instanceUnplaced(i *Instance) []string {
-	if i.Host != "" || !i.Live() {
+	if i.Host != "" || i.State != Pending {
 		return nil
 	}
 	return []string{string(i.Zone)}
+}
+func instancePlacement(i *Instance) []string {
+	if !i.Live() {
+		return nil
+	}
+	return some(string(i.Group))
 }
 func instanceEnded(i *Instance) []string {
 	if i.State != Terminated {
@@ -180,8 +286,31 @@ func instanceEnded(i *Instance) []string {
 	return []string{stampKey(i.Ended)}
 }
 
+// instanceRuns tallies what an account runs, in vCPUs.
+func instanceRuns(i *Instance) (string, int) {
+	if !i.Live() || i.State == Stopped {
+		return "", 0
+	}
+	return string(i.Account), i.Shape.VCPUs
+}
+
+// Runs is how many instances of an account run or are about to, and their vCPUs.
+func (v *View) Runs(a events.AccountID) Sum { return v.Instances.total(0, string(a)) }
+
+// volumeHeld tallies the volumes of an account, in GiB.
+func volumeHeld(v *Volume) (string, int) { return string(v.Account), v.SizeGiB }
+
+// Held is how many volumes an account has, and their GiB.
+func (v *View) Held(a events.AccountID) Sum { return v.Volumes.total(0, string(a)) }
+
+// InterfaceCount is how many interfaces an account has.
+func (v *View) InterfaceCount(a events.AccountID) int { return v.Interfaces.total(0, string(a)).Rows }
+
 // stampKey orders times as text.
-func stampKey(t time.Time) string { return fmt.Sprintf("%020d", t.UnixNano()) }
+// stampKey orders as times do.
+func stampKey(t time.Time) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano())^1<<63))
+}
 
 // Publish returns the state as an immutable view.
 func (tx *Tx) Publish() *View {
@@ -197,10 +326,15 @@ func (v *View) copy() View {
 	return View{v.Meta, v.Zones.copy(), v.Accounts.copy(), v.Nodes.copy(), v.Hosts.copy(), v.Images.copy(), v.Keys.copy(),
 		v.VPCs.copy(), v.Subnets.copy(), v.Groups.copy(), v.Interfaces.copy(), v.Instances.copy(), v.Tombstones.copy(),
 		v.Tags.copy(), v.Commands.copy(), v.Tokens.copy(), v.InternetGateways.copy(), v.RouteTables.copy(), v.Addresses.copy(),
-		v.Gateways.copy(), v.Volumes.copy(), v.Stores.copy()}
+		v.Gateways.copy(), v.Volumes.copy(), v.Stores.copy(), v.Users.copy(), v.AccessKeys.copy(),
+		v.NetworkACLs.copy(), v.Snapshots.copy(), v.PlacementGroups.copy(), v.Templates.copy(),
+		v.NATGateways.copy(), v.EgressGateways.copy(), v.Peerings.copy(),
+		v.DHCPOptions.copy(), v.PrefixLists.copy(), v.Ranges.copy(), v.FlowLogs.copy(),
+		v.Regions.copy(),
+		v.CustomerGateways.copy(), v.VPNGateways.copy(), v.VPNs.copy()}
 }
 
-// AccountByKey finds the account of an access key.
+// AccountByKey finds the account of an access key. A closed account has none.
 func (v *View) AccountByKey(accessKey string) (*Account, bool) {
 	for a := range v.Accounts.by(0, accessKey) {
 		return a, true
@@ -285,12 +419,56 @@ func (v *View) SubnetsOf(id events.VPCID) iter.Seq[*Subnet] { return v.Subnets.b
 // GroupsOf walks a VPC's security groups.
 func (v *View) GroupsOf(id events.VPCID) iter.Seq[*Group] { return v.Groups.by(0, string(id)) }
 
-// AddressTaken says whether an address of a subnet is given out.
-func (v *View) AddressTaken(s events.SubnetID, addr string) bool {
-	for range v.Interfaces.by(byAddress, string(s)+"/"+addr) {
-		return true
+// The sizes of the prefixes that interfaces have ("Prefix delegation").
+const (
+	Prefix4 = 28
+	Prefix6 = 80
+)
+
+// Holder is the interface of a subnet that has an address of its own, or one of
+// the prefixes that interfaces have; or an address in it, or a prefix around it.
+func (v *View) Holder(s events.SubnetID, p netip.Prefix) (*Interface, bool) {
+	size := Prefix4
+	if p.Addr().Is6() {
+		size = Prefix6
 	}
-	return false
+	around, err := p.Addr().Prefix(size)
+	if err != nil {
+		return nil, false
+	}
+	for f := range v.Interfaces.by(byAddress, prefixKey(s, around)) {
+		return f, true
+	}
+	if p.IsSingleIP() {
+		for f := range v.Interfaces.by(byAddress, addressKey(s, p.Addr())) {
+			return f, true
+		}
+		return nil, false
+	}
+	if p.Addr().Is4() {
+		for a := p.Addr(); p.Contains(a); a = a.Next() {
+			for f := range v.Interfaces.by(byAddress, addressKey(s, a)) {
+				return f, true
+			}
+		}
+		return nil, false
+	}
+	const groups = len("2001:0db8:0000:0000:0000:") // the digits of a /80
+	inside := addressKey(s, p.Addr())[:len(s)+1+groups]
+	var found *Interface
+	v.Interfaces.indexes[byAddress].tree.Ascend(pair{value: inside}, func(at pair) bool {
+		if strings.HasPrefix(at.value, inside) {
+			found, _ = v.Interfaces.Get(at.key)
+		}
+		return false
+	})
+	return found, found != nil
+}
+
+// AddressTaken says whether an address of a subnet is given out.
+func (v *View) AddressTaken(s events.SubnetID, a netip.Addr) bool {
+	_, taken := v.Holder(s, netip.PrefixFrom(a, a.BitLen()))
+	return taken
 }
 
 // MACTaken says whether a MAC is given out.
@@ -318,6 +496,11 @@ func (v *View) Instance(a events.AccountID, id events.InstanceID) (*Instance, bo
 // InstancesOf walks an account's instances by id.
 func (v *View) InstancesOf(a events.AccountID) iter.Seq[*Instance] {
 	return v.Instances.by(byAccount, string(a))
+}
+
+// InstanceIDsOf are the ids of an account's instances, in order.
+func (v *View) InstanceIDsOf(a events.AccountID) []string {
+	return v.Instances.keys(byAccount, string(a))
 }
 
 // InstancesFrom walks an account's instances with id >= from.
@@ -353,15 +536,36 @@ func (v *View) InterfacesIn(id events.VPCID) iter.Seq[*Interface] {
 	return v.Interfaces.by(byVPC, string(id))
 }
 
+// InterfacesOn walks a subnet's interfaces.
+func (v *View) InterfacesOn(id events.SubnetID) iter.Seq[*Interface] {
+	return v.Interfaces.by(bySubnet, string(id))
+}
+
+// Attachment finds an account's interface by its bond to an instance.
+func (v *View) Attachment(a events.AccountID, id events.AttachmentID) (*Interface, bool) {
+	for f := range v.Interfaces.by(byAttachment, string(id)) {
+		return f, f.Account == a
+	}
+	return nil, false
+}
+
 // Members walks the interfaces that are in a security group.
 func (v *View) Members(id events.GroupID) iter.Seq[*Interface] {
 	return v.Interfaces.by(byGroup, string(id))
 }
 
-// HostOf is where an interface's guest is, and its network node there.
+// HostOf is where an interface is: the network node beside its guest, or the
+// gateway node that serves its NAT gateway.
 func (v *View) HostOf(i *Interface) (*Node, bool) {
+	if i.Interface.NAT != "" {
+		g, ok := v.Gateways.Get(string(i.Zone))
+		if !ok {
+			return nil, false
+		}
+		return v.Nodes.Get(NodeKey(g.Host, "gateway"))
+	}
 	inst, ok := v.Instances.Get(string(i.Instance))
-	if !ok || inst.Host == "" || !inst.Live() {
+	if !ok || inst.Host == "" || !inst.Live() || i.Detaching {
 		return nil, false
 	}
 	return v.Nodes.Get(NodeKey(inst.Host, "network"))
@@ -387,6 +591,27 @@ func (v *View) SubnetsOn(id events.TableID) iter.Seq[*Subnet] { return v.Subnets
 func (v *View) SubnetOf(a events.AccountID, id events.AssociationID) (*Subnet, bool) {
 	for s := range v.Subnets.by(2, string(id)) {
 		return s, s.Account == a
+	}
+	return nil, false
+}
+
+// SubnetOfBlock finds the subnet of a block's association.
+func (v *View) SubnetOfBlock(a events.AccountID, id events.AssociationID) (*Subnet, bool) {
+	for s := range v.Subnets.by(5, string(id)) {
+		return s, s.Account == a
+	}
+	return nil, false
+}
+
+// VPCOfBlock finds the VPC of a block's association, that of the first block
+// too.
+func (v *View) VPCOfBlock(a events.AccountID, id events.AssociationID) (*VPC, bool) {
+	for n := range v.VPCs.by(1, string(id)) {
+		return n, n.Account == a
+	}
+	if rest, ok := strings.CutPrefix(string(id), "vpc-cidr-assoc-"); ok {
+		n, ok := v.VPCs.Get("vpc-" + rest)
+		return n, ok && n.Account == a && n.CIDR.IsValid()
 	}
 	return nil, false
 }
@@ -421,12 +646,28 @@ func (v *View) AddressesOf(a events.AccountID) iter.Seq[*Address] {
 	return v.Addresses.by(addressAccount, string(a))
 }
 
-// PublicOf is the public address of an interface.
+// PublicOf is the public address of an interface's primary one.
 func (v *View) PublicOf(id events.InterfaceID) (*Address, bool) {
-	for a := range v.Addresses.by(addressInterface, string(id)) {
-		return a, true
+	f, ok := v.Interfaces.Get(string(id))
+	if !ok {
+		return nil, false
+	}
+	return v.PublicFor(id, f.Interface.PrivateIP)
+}
+
+// PublicFor is the public address of one of an interface's private ones.
+func (v *View) PublicFor(id events.InterfaceID, private netip.Addr) (*Address, bool) {
+	for a := range v.PublicsOf(id) {
+		if a.Private == private {
+			return a, true
+		}
 	}
 	return nil, false
+}
+
+// PublicsOf walks the public addresses of an interface.
+func (v *View) PublicsOf(id events.InterfaceID) iter.Seq[*Address] {
+	return v.Addresses.by(addressInterface, string(id))
 }
 
 // Allocation finds an Elastic IP address of an account.
@@ -451,7 +692,10 @@ func (v *View) PublicTaken(a netip.Addr) bool {
 	if _, ok := v.Addresses.Get(a.String()); ok {
 		return true
 	}
-	return v.Owed(events.SpecPublic, a.String())
+	for range v.VPNs.by(vpnOutside, a.String()) {
+		return true
+	}
+	return v.Owed(events.SpecPublic, a.String()) && !planted.On(planted.RestlessAddress)
 }
 
 // Owed says that some node still has to destroy an object.
@@ -460,6 +704,12 @@ func (v *View) Owed(k events.SpecKind, id string) bool {
 		return true
 	}
 	return false
+}
+
+// OwedBy says that a node still has to destroy an object.
+func (v *View) OwedBy(h events.HostID, k events.SpecKind, id string) bool {
+	_, owed := v.Tombstones.Get(tombstoneKey(h, k, id))
+	return owed
 }
 
 // GatewayNodes walks the gateway nodes of the region, lost ones too.
@@ -508,6 +758,40 @@ func (v *View) VolumesAttached(i events.InstanceID) iter.Seq[*Volume] {
 	return v.Volumes.by(volumeAttached, string(i))
 }
 
+// Snapshot finds a snapshot that the account may make volumes of: its own, a
+// public one, or one it was given.
+func (v *View) Snapshot(a events.AccountID, id events.SnapshotID) (*Snapshot, bool) {
+	s, ok := v.Snapshots.Get(string(id))
+	if !ok || !s.Readable(a) {
+		return nil, false
+	}
+	return s, true
+}
+
+// SnapshotsOf walks the snapshots an account owns, those that are being deleted
+// too.
+func (v *View) SnapshotsOf(a events.AccountID) iter.Seq[*Snapshot] {
+	return v.Snapshots.by(0, string(a))
+}
+
+// SnapshotsOn walks the snapshots that a storage node holds or has to make.
+func (v *View) SnapshotsOn(h events.HostID) iter.Seq[*Snapshot] {
+	return v.Snapshots.by(1, string(h))
+}
+
+// RootOf is the volume that an instance boots from, while it has one.
+func (v *View) RootOf(i *Instance) (*Volume, bool) {
+	if !i.OnVolume() {
+		return nil, false
+	}
+	for r := range v.VolumesAttached(i.ID) {
+		if r.Attachment.Device == i.RootDevice && !r.Attachment.Ended {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
 // StoresOf walks the storage nodes of a zone.
 func (v *View) StoresOf(z events.Zone) iter.Seq[*Store] { return v.Stores.by(0, string(z)) }
 
@@ -551,19 +835,45 @@ func (v *View) Free(h *Host) (events.Need, bool) {
 
 // NextDeadline is the earliest stored time at which a Tick has something to do.
 func (v *View) NextDeadline() (time.Time, bool) {
-	_, i, ok := v.Instances.first(byEnd)
-	if !ok {
-		return time.Time{}, false
+	var first time.Time
+	sooner := func(at time.Time) {
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
 	}
-	return i.Ended.Add(events.KeepTerminated), true
+	if _, i, ok := v.Instances.first(byEnd); ok {
+		sooner(i.Ended.Add(events.KeepTerminated))
+	}
+	if _, g, ok := v.NATGateways.first(2); ok {
+		sooner(g.Ended.Add(events.KeepTerminated))
+	}
+	if _, p, ok := v.Peerings.first(2); ok {
+		at, _ := p.Due()
+		sooner(at)
+	}
+	if _, g, ok := v.CustomerGateways.first(vpnEnd); ok {
+		sooner(g.Ended.Add(events.KeepTerminated))
+	}
+	if _, g, ok := v.VPNGateways.first(vpnEnd); ok {
+		sooner(g.Ended.Add(events.KeepTerminated))
+	}
+	if _, c, ok := v.VPNs.first(vpnEnd); ok {
+		sooner(c.Ended.Add(events.KeepTerminated))
+	}
+	return first, !first.IsZero()
 }
 
 // EndedBefore walks terminated instances by the time of their end, oldest first.
 func (v *View) EndedBefore(t time.Time) iter.Seq[*Instance] {
-	return func(yield func(*Instance) bool) {
-		v.Instances.indexes[byEnd].tree.Scan(func(p pair) bool {
-			i, _ := v.Instances.Get(p.key)
-			return i.Ended.Before(t) && yield(i)
+	return before(v.Instances, byEnd, func(i *Instance) time.Time { return i.Ended }, t)
+}
+
+// before walks rows by an index of times, while theirs is before t.
+func before[V any](rows *Table[V], index int, at func(*V) time.Time, t time.Time) iter.Seq[*V] {
+	return func(yield func(*V) bool) {
+		rows.indexes[index].tree.Scan(func(p pair) bool {
+			r, _ := rows.Get(p.key)
+			return at(r).Before(t) && yield(r)
 		})
 	}
 }

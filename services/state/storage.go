@@ -21,8 +21,9 @@ func (tx *Tx) storage(r events.Record) bool {
 		tx.changeVolume(e.Volume, r, func(v *Volume) {
 			v.State, v.Detail = VolumeAvailable, ""
 			if v.Attachment != nil {
-				v.State = VolumeInUse // it was in error
+				v.State = VolumeInUse // it was in error, or made with its instance
 			}
+			tx.touchHolder(v, r)
 		})
 	case events.VolumeErred:
 		tx.changeVolume(e.Volume, r, func(v *Volume) { v.State, v.Detail = VolumeError, e.Detail })
@@ -31,7 +32,9 @@ func (tx *Tx) storage(r events.Record) bool {
 	case events.VolumeAttachRequested:
 		tx.raise(e.Volume, e.Epoch, r, func(v *Volume) {
 			must(v.Attachment == nil, r, "a volume with two attachments")
-			v.State = VolumeInUse
+			if v.State != VolumeCreating { // one that is made with its instance goes on being made
+				v.State = VolumeInUse
+			}
 			v.Attachment = &Attachment{ID: e.Attachment, Instance: e.Instance, Device: e.Device, State: Attaching,
 				DeleteOnTermination: e.DeleteOnTermination, At: e.At}
 		})
@@ -66,10 +69,68 @@ func (tx *Tx) storage(r events.Record) bool {
 		tx.Volumes.del(string(e.Volume))
 		tx.Tags.del(string(e.Volume))
 		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecVolume, string(e.Volume)))
+	case events.VolumeModificationRequested:
+		tx.changeVolume(e.Volume, r, func(v *Volume) {
+			from := v.Kind()
+			v.Revision, v.SizeGiB, v.Type, v.IOPS, v.Throughput = e.Revision, e.SizeGiB, e.Type, e.IOPS, e.Throughput
+			v.Modification = &Modification{From: from, To: v.Kind(), At: e.At}
+			if v.Host != "" {
+				tx.grow(v.Host, v.SizeGiB-from.SizeGiB)
+			}
+			tx.touchHolder(v, r)
+		})
+	case events.VolumeModified:
+		tx.changeVolume(e.Volume, r, func(v *Volume) {
+			m := *v.Modification
+			m.Done = e.At
+			v.Held, v.Modification = e.Revision, &m
+		})
+	case events.VolumeAutoIOSet:
+		tx.changeVolume(e.Volume, r, func(v *Volume) { v.AutoIO = e.AutoIO })
+	case events.VolumeKeepSet:
+		tx.changeAttachment(e.Volume, r, func(a *Attachment) { a.DeleteOnTermination = !e.Keep })
+	case events.SnapshotRequested:
+		tx.Snapshots.put(string(e.ID), &Snapshot{SnapshotRequested: e, State: SnapshotPending, N: r.N, Request: r.Request})
+	case events.SnapshotCompleted:
+		tx.changeSnapshot(e.ID, r, func(s *Snapshot) { s.State, s.Detail, s.Done = SnapshotCompleted, "", e.At })
+	case events.SnapshotErred:
+		tx.changeSnapshot(e.ID, r, func(s *Snapshot) { s.State, s.Detail = SnapshotError, e.Detail })
+	case events.SnapshotChanged:
+		tx.changeSnapshot(e.ID, r, func(s *Snapshot) { s.Public, s.Accounts = e.Public, e.Accounts })
+	case events.SnapshotDeleteRequested:
+		tx.changeSnapshot(e.ID, r, func(s *Snapshot) { s.State = SnapshotDeleting })
+		tx.Tags.del(string(e.ID))
+		if e.Host != "" {
+			tx.entomb(e.Host, events.SpecSnapshot, string(e.ID), r)
+		}
+	case events.SnapshotDeleted:
+		tx.Snapshots.del(string(e.ID))
+		tx.Tombstones.del(tombstoneKey(e.Host, events.SpecSnapshot, string(e.ID)))
 	default:
 		return false
 	}
 	return true
+}
+
+func (tx *Tx) changeSnapshot(id events.SnapshotID, r events.Record, f func(*Snapshot)) {
+	tx.Snapshots.change(string(id), func(s *Snapshot) {
+		f(s)
+		s.N = r.N
+		if r.Request != "" {
+			s.Request = r.Request
+		}
+	})
+}
+
+// touchHolder notes that the instance that has a volume has to be told.
+func (tx *Tx) touchHolder(v *Volume, r events.Record) {
+	if v.Attachment != nil {
+		tx.touchInstance(v.Attachment.Instance, r)
+	}
+}
+
+func (tx *Tx) grow(h events.HostID, gib int) {
+	tx.Stores.change(string(h), func(s *Store) { s.UsedGiB += gib })
 }
 
 // touchInstance notes that what nodes must do of an instance has changed: its

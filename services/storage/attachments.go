@@ -15,6 +15,9 @@ const MaxAttached = 7
 // instances"), with or without /dev/.
 var deviceName = regexp.MustCompile(`^(/dev/)?(sd[a-z]([1-9]|1[0-5])?|xvd[a-z]|xvd[bc][a-z])$`)
 
+// ValidDevice says whether a volume can have a name.
+func ValidDevice(name string) bool { return deviceName.MatchString(name) }
+
 // AttachVolume lets an instance of the volume's zone in.
 func AttachVolume(v *state.View, s events.Stamp, c events.AttachVolume) ([]events.Event, error) {
 	r, err := find(v, s, c.Volume)
@@ -50,7 +53,10 @@ func AttachVolume(v *state.View, s events.Stamp, c events.AttachVolume) ([]event
 		}
 		count++
 	}
-	if SameDevice(i.RootDevice, c.Device) || SameDevice(stem(i.RootDevice), c.Device) {
+	most := MaxAttached
+	if i.OnVolume() {
+		most++ // its root is one of them
+	} else if SameDevice(i.RootDevice, c.Device) || SameDevice(stem(i.RootDevice), c.Device) {
 		return nil, inUse(c.Device)
 	}
 	for n := range i.Shape.EphemeralGiB {
@@ -58,11 +64,47 @@ func AttachVolume(v *state.View, s events.Stamp, c events.AttachVolume) ([]event
 			return nil, inUse(c.Device)
 		}
 	}
-	if count >= MaxAttached {
+	if count >= most {
 		return nil, events.Faultf("AttachmentLimitExceeded", "Instance '%s' has %d volumes attached, which is the most it can have.", i.ID, count)
 	}
-	return []events.Event{events.VolumeAttachRequested{Volume: r.ID, Zone: r.Zone, Instance: i.ID,
-		Attachment: events.AttachmentID("attach-" + s.Seed.Hex("attach", 0)), Device: c.Device, Epoch: r.Epoch + 1, At: s.Time}}, nil
+	e := events.VolumeAttachRequested{Volume: r.ID, Zone: r.Zone, Instance: i.ID,
+		Attachment: events.AttachmentID("attach-" + s.Seed.Hex("attach", 0)), Device: c.Device, Epoch: r.Epoch + 1, At: s.Time}
+	out := []events.Event{e}
+	if i.State == state.Stopped { // there is no guest to wait for
+		out = append(out, events.VolumeAttached{Volume: r.ID, Zone: r.Zone, Instance: i.ID, Attachment: e.Attachment, At: s.Time})
+	}
+	return out, nil
+}
+
+// Launched makes a volume that an instance starts with, the n-th of a command.
+func Launched(s events.Stamp, zone events.Zone, i events.InstanceID, b events.BlockDevice, k state.Kind, n int) []events.Event {
+	made := requested(s, zone, b.Snapshot, k, n)
+	return []events.Event{made, events.VolumeAttachRequested{Volume: made.ID, Zone: zone, Instance: i, Attachment: events.AttachmentID("attach-" + s.Seed.Hex("attach", n)),
+		Device: b.Device, Epoch: 1, DeleteOnTermination: b.Keep == nil || !*b.Keep, At: s.Time}}
+}
+
+// Stopped frees the volumes that were to leave an instance of which no guest is
+// left. The others stay its own.
+func Stopped(v *state.View, i events.InstanceID) []events.Event {
+	var out []events.Event
+	for r := range v.VolumesAttached(i) {
+		if r.Attachment.State == state.Detaching && !r.Attachment.Ended {
+			out = append(out, ended(r, "released"))
+		}
+	}
+	return out
+}
+
+// Starting raises the epochs of an instance's volumes: what its guest was on
+// another host can write no more, whatever became of it.
+func Starting(v *state.View, i events.InstanceID) []events.Event {
+	var out []events.Event
+	for r := range v.VolumesAttached(i) {
+		if !r.Attachment.Ended {
+			out = append(out, events.VolumeEpochRaised{Volume: r.ID, Zone: r.Zone, Host: r.Host, Boot: r.Boot, Epoch: r.Epoch + 1})
+		}
+	}
+	return out
 }
 
 func inUse(device string) error {
@@ -117,6 +159,13 @@ func DetachVolume(v *state.View, s events.Stamp, c events.DetachVolume) ([]event
 		return nil, events.Faultf("InvalidAttachment.NotFound", "The volume '%s' is not attached to instance '%s' as device '%s'.", r.ID, a.Instance, c.Device)
 	case a.Ended:
 		return nil, nil
+	}
+	if i, ok := v.Instances.Get(string(a.Instance)); ok && i.State == state.Stopped {
+		return []events.Event{ended(r, "released")}, nil // there is no guest to ask
+	} else if ok && i.OnVolume() && a.Device == i.RootDevice {
+		return nil, events.Faultf("OperationNotPermitted", "Unable to detach root volume '%s' from instance '%s'", r.ID, i.ID)
+	}
+	switch {
 	case c.Force:
 		return []events.Event{ended(r, "forced")}, nil
 	case a.State == state.Detaching:
@@ -147,6 +196,9 @@ func Terminated(v *state.View, i events.InstanceID) []events.Event {
 	for r := range v.VolumesAttached(i) {
 		if !r.Attachment.Ended {
 			out = append(out, ended(r, "terminated"))
+		}
+		if r.Host == "" && r.Attachment.DeleteOnTermination {
+			out = append(out, events.VolumeDeleted{Volume: r.ID, Zone: r.Zone}) // no storage node has heard of it
 		}
 	}
 	return out

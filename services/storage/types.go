@@ -6,7 +6,10 @@
 // in.
 package storage
 
-import "skerry/events"
+import (
+	"skerry/events"
+	"skerry/services/state"
+)
 
 // Type is a volume type ("Amazon EBS volume types"). Sizes are in GiB.
 type Type struct {
@@ -48,7 +51,7 @@ func FindType(name string) (Type, bool) {
 }
 
 // provision settles what a volume of the type gives, or refuses what it cannot.
-func (t Type) provision(c events.CreateVolume) (iops, throughput int, err error) {
+func (t Type) provision(c state.Kind) (iops, throughput int, err error) {
 	if c.SizeGiB < t.Min || c.SizeGiB > t.Max {
 		return 0, 0, events.Faultf("InvalidParameterValue", "Volume of %dGiB is not valid for volume type %s: use %d to %d GiB.", c.SizeGiB, t.Name, t.Min, t.Max)
 	}

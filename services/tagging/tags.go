@@ -4,9 +4,11 @@ package tagging
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"skerry/events"
+	"skerry/internal/planted"
 	"skerry/services/state"
 )
 
@@ -17,6 +19,9 @@ const (
 	maxTagValue = 255
 	maxTagged   = 1000 // resources in one call
 )
+
+// uneven counts what this process decided: the bug of that name looks at it.
+var uneven atomic.Int64
 
 // Set sets tags: all resources or none.
 func Set(v *state.View, s events.Stamp, c events.TagResources) ([]events.Event, error) {
@@ -30,18 +35,21 @@ func Set(v *state.View, s events.Stamp, c events.TagResources) ([]events.Event, 
 		return nil, err
 	}
 	var out []events.Event
+	if planted.On(planted.UnevenDecision) && uneven.Add(1)%1000 == 0 {
+		return nil, nil
+	}
 	for _, r := range c.Resources {
 		if err := owned(v, s.Account, r); err != nil {
 			return nil, err
 		}
-		keys := map[string]bool{}
-		for _, t := range v.TagsOf(r) {
-			keys[t.Key] = true
-		}
+		has := v.TagsOf(r)
+		count := len(has)
 		for _, t := range c.Tags {
-			keys[t.Key] = true
+			if !slices.ContainsFunc(has, func(h events.Tag) bool { return h.Key == t.Key }) {
+				count++
+			}
 		}
-		if len(keys) > maxTags {
+		if count > maxTags {
 			return nil, events.Faultf("TagLimitExceeded", "The resource '%s' would have more than %d tags.", r, maxTags)
 		}
 		out = append(out, events.ResourceTagged{Account: s.Account, Resource: r, Tags: c.Tags})
@@ -137,6 +145,30 @@ func owned(v *state.View, a events.AccountID, id string) error {
 		code = "InvalidGroup.NotFound"
 		r, ok := v.Groups.Get(id)
 		found = ok && r.Account == a
+	case "nat":
+		code = "NatGatewayNotFound"
+		r, ok := v.NATGateways.Get(id)
+		found = ok && r.Account == a
+	case "eigw":
+		code = "InvalidEgressOnlyInternetGatewayId.NotFound"
+		r, ok := v.EgressGateways.Get(id)
+		found = ok && r.Account == a
+	case "pcx":
+		code = "InvalidVpcPeeringConnectionID.NotFound"
+		r, ok := v.Peering(a, events.PeeringID(id))
+		found = ok && r.Account == a // the tags of a connection are those of who asked for it
+	case "cgw":
+		code = "InvalidCustomerGatewayID.NotFound"
+		r, ok := v.CustomerGateways.Get(id)
+		found = ok && r.Account == a
+	case "vgw":
+		code = "InvalidVpnGatewayID.NotFound"
+		r, ok := v.VPNGateways.Get(id)
+		found = ok && r.Account == a
+	case "vpn":
+		code = "InvalidVpnConnectionID.NotFound"
+		r, ok := v.VPNs.Get(id)
+		found = ok && r.Account == a
 	case "eni":
 		code = "InvalidNetworkInterfaceID.NotFound"
 		r, ok := v.Interfaces.Get(id)
@@ -149,12 +181,42 @@ func owned(v *state.View, a events.AccountID, id string) error {
 		code = "InvalidRouteTableID.NotFound"
 		r, ok := v.RouteTables.Get(id)
 		found = ok && r.Account == a
+	case "acl":
+		code = "InvalidNetworkAclID.NotFound"
+		r, ok := v.NetworkACLs.Get(id)
+		found = ok && r.Account == a
+	case "dopt":
+		code = "InvalidDhcpOptionID.NotFound"
+		r, ok := v.DHCPOptions.Get(id)
+		found = ok && r.Account == a
+	case "pl":
+		code = "InvalidPrefixListID.NotFound"
+		r, ok := v.PrefixLists.Get(id)
+		found = ok && r.Account == a
+	case "ipv4pool", "ipv6pool":
+		code = map[string]string{"ipv4pool": "InvalidPublicIpv4PoolID.NotFound", "ipv6pool": "InvalidIpv6PoolID.NotFound"}[prefix]
+		r, ok := v.Ranges.Get(id)
+		found = ok && r.Account == a
+	case "fl":
+		code = "InvalidFlowLogId.NotFound"
+		r, ok := v.FlowLogs.Get(id)
+		found = ok && r.Account == a
 	case "eipalloc":
 		code = "InvalidAllocationID.NotFound"
 		_, found = v.Allocation(a, events.AllocationID(id))
 	case "vol":
 		code = "InvalidVolume.NotFound"
 		_, found = v.Volume(a, events.VolumeID(id))
+	case "snap":
+		code = "InvalidSnapshot.NotFound"
+		r, ok := v.Snapshots.Get(id)
+		found = ok && r.Account == a
+	case "pg":
+		code = "InvalidPlacementGroup.Unknown"
+		_, found = v.PlacementGroup(a, id)
+	case "lt":
+		code = "InvalidLaunchTemplateId.NotFound"
+		_, found = v.Template(a, events.TemplateID(id), "")
 	case "sgr":
 		code = "InvalidSecurityGroupRuleId.NotFound"
 		found = rule(v, a, events.RuleID(id))

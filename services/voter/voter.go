@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,12 +28,14 @@ type Options struct {
 	Bootstrap bool          // form it when there is no state yet
 	FS        vfs.FS
 	Dir       string
-	Transport raft.Transport
+	Transport Transport
 	Heartbeat time.Duration    // heartbeat and election timeout; 0 means DefaultHeartbeat
 	Now       func() time.Time // the leader's clock, the one seam where clocks can disagree
 	Log       *slog.Logger
 
-	SnapshotThreshold uint64 // entries between snapshots, 0 means 16384
+	SnapshotThreshold uint64        // entries between snapshots, 0 means 16384
+	SnapshotInterval  time.Duration // between looks at whether to make one, 0 means 30 s
+	Trailing          uint64        // entries kept behind a snapshot, 0 means 20480
 }
 
 // DefaultHeartbeat makes writes resume within a second or so after a leader is lost.
@@ -54,13 +57,16 @@ type Voter struct {
 	fsm   *fsm
 	store *raftlog.Store
 	hist  *history.Store
+	snaps *raftlog.Snapshots
 	raft  *raft.Raft
 	terms chan bool
 	queue chan struct{} // a place for each proposal in flight
 
 	mu      sync.Mutex
 	leading bool
-	last    time.Time // last stamp given
+	closing bool
+	last    time.Time      // last stamp given
+	calls   sync.WaitGroup // that wait for raft
 }
 
 // Open opens the voter's stores and starts its Raft member.
@@ -71,15 +77,21 @@ func Open(o Options) (*Voter, error) {
 	if o.SnapshotThreshold == 0 {
 		o.SnapshotThreshold = 16384
 	}
-	log := pebbleLog{o.Log}
+	if o.SnapshotInterval == 0 {
+		o.SnapshotInterval = 30 * time.Second
+	}
+	if o.Trailing == 0 {
+		o.Trailing = trailing
+	}
+	said := pebbleLog{o.Log}
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("voter: %w", err)
 	}
-	store, err := raftlog.Open(o.FS, o.FS.PathJoin(o.Dir, "raft"), log)
+	store, err := raftlog.Open(o.FS, o.FS.PathJoin(o.Dir, "raft"), said)
 	if err != nil {
 		return nil, err
 	}
-	hist, err := history.Open(o.FS, o.FS.PathJoin(o.Dir, "history"), log)
+	hist, err := history.Open(o.FS, o.FS.PathJoin(o.Dir, "history"), said)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -92,29 +104,39 @@ func Open(o Options) (*Voter, error) {
 	if err := errors.Join(syncDir(o.FS, o.Dir), syncDir(o.FS, o.FS.PathDir(o.Dir))); err != nil {
 		return nil, errors.Join(fmt.Errorf("voter: %w", err), hist.Close(), store.Close())
 	}
-	v := &Voter{o: o, fsm: newFSM(hist), store: store, hist: hist, terms: make(chan bool, 16), queue: make(chan struct{}, maxInFlight)}
+	v := &Voter{o: o, fsm: newFSM(hist), store: store, hist: hist, snaps: snaps, terms: make(chan bool, 16), queue: make(chan struct{}, maxInFlight)}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(o.AZ)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = o.Heartbeat, o.Heartbeat, o.Heartbeat/2
 	c.CommitTimeout = 50 * time.Millisecond
 	c.MaxAppendEntries, c.BatchApplyCh = maxAppend, true
-	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = o.SnapshotThreshold, 30*time.Second, trailing
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = o.SnapshotThreshold, o.SnapshotInterval, o.Trailing
 	c.NotifyCh = v.terms
 	// RestoreCommittedLogs stays off: raft 1.8.0 then skips the configuration
 	// entries it restores, and a restarted voter knows no peers.
 	c.Logger = hclog.New(&hclog.LoggerOptions{Output: lineLog{o.Log}, Level: hclog.Info, DisableTime: true})
+	var member atomic.Pointer[raft.Raft]
+	log := entries{store, snaps, func() uint64 {
+		if r := member.Load(); r != nil {
+			return r.AppliedIndex()
+		}
+		return 0
+	}}
+	wire := newArrivals(o.Transport, log)
 	if o.Bootstrap {
-		has, err := raft.HasExistingState(store, store, snaps)
+		has, err := raft.HasExistingState(log, store, snaps)
 		if err == nil && !has {
-			err = raft.BootstrapCluster(c, store, store, snaps, o.Transport, raft.Configuration{Servers: o.Voters})
+			err = raft.BootstrapCluster(c, log, store, snaps, wire, raft.Configuration{Servers: o.Voters})
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("voter: bootstrap: %w", err), hist.Close(), store.Close())
 		}
 	}
-	if v.raft, err = raft.NewRaft(c, v.fsm, store, store, snaps, o.Transport); err != nil {
+	if v.raft, err = raft.NewRaft(c, v.fsm, log, store, snaps, wire); err != nil {
 		return nil, errors.Join(fmt.Errorf("voter: %w", err), hist.Close(), store.Close())
 	}
+	member.Store(v.raft)
+	wire.start(v.raft)
 	return v, nil
 }
 
@@ -126,8 +148,14 @@ func syncDir(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Close stops the member and closes its stores.
+// Close stops the member and closes its stores. Calls that wait for raft are
+// answered first: raft forgets those it has not come to when it shuts down, and
+// their callers would wait for ever.
 func (v *Voter) Close() error {
+	v.mu.Lock()
+	v.closing = true
+	v.mu.Unlock()
+	v.calls.Wait()
 	return errors.Join(v.raft.Shutdown().Error(), v.hist.Close(), v.store.Close())
 }
 
@@ -139,6 +167,37 @@ func (v *Voter) Changed() <-chan struct{} { return v.fsm.Changed() }
 
 // History is this voter's copy of the region's events.
 func (v *Voter) History() *history.Store { return v.hist }
+
+// Past is the state of the newest snapshot held here that is of a wanted moment,
+// or the empty state when none is.
+func (v *Voter) Past(wanted func(state.Meta) bool) (*state.Tx, error) {
+	all, err := v.snaps.List()
+	if err != nil {
+		return nil, fmt.Errorf("voter: %w", err)
+	}
+	for _, m := range all {
+		_, f, err := v.snaps.Open(m.ID)
+		if err != nil {
+			continue // replaced meanwhile
+		}
+		meta, err := state.Peek(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("voter: snapshot %s: %w", m.ID, err)
+		}
+		if !wanted(meta) {
+			continue
+		}
+		if _, f, err = v.snaps.Open(m.ID); err != nil {
+			continue
+		}
+		tx, err := state.Load(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("voter: snapshot %s: %w", m.ID, err)
+		}
+		return tx, nil
+	}
+	return state.New(), nil
+}
 
 // Raft is the member, for operators' questions.
 func (v *Voter) Raft() *raft.Raft { return v.raft }
@@ -180,9 +239,14 @@ func (v *Voter) WaitFor(ctx context.Context, n uint64) (*state.View, error) {
 // ReadIndex is an event number that contains every acknowledged write. Only the
 // leader can tell, after a round to its followers.
 func (v *Voter) ReadIndex() (uint64, error) {
-	if !v.Leading() {
+	v.mu.Lock()
+	if !v.leading || v.closing {
+		v.mu.Unlock()
 		return 0, ErrNotLeader
 	}
+	v.calls.Add(1)
+	v.mu.Unlock()
+	defer v.calls.Done()
 	n := v.View().Meta.N
 	if err := v.raft.VerifyLeader().Error(); err != nil {
 		return 0, ErrNotLeader
@@ -201,10 +265,12 @@ func (v *Voter) Propose(s events.Stamped) (events.Reply, error) {
 		return events.Reply{Fault: events.Faultf("RequestLimitExceeded", "The region has %d commands in flight; try again.", maxInFlight)}, nil
 	}
 	v.mu.Lock()
-	if !v.leading {
+	if !v.leading || v.closing {
 		v.mu.Unlock()
 		return events.Reply{}, ErrNotLeader
 	}
+	v.calls.Add(1)
+	defer v.calls.Done()
 	s.Stamp.Time = v.stamp()
 	entry := s.Encode()
 	if _, err := events.DecodeStamped(entry); err != nil {

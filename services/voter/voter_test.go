@@ -116,6 +116,21 @@ func (c *trio) leader(not *member) *member {
 	return found
 }
 
+// settled does thirty commands, waits until all have them, and returns the
+// leader and the place of one that is not.
+func (c *trio) settled() (lead *member, other int) {
+	c.t.Helper()
+	for i := range 30 {
+		c.do(account(fmt.Sprint("early", i)))
+	}
+	c.agree()
+	lead = c.leader(nil)
+	for c.members[other] == lead {
+		other++
+	}
+	return lead, other
+}
+
 // stepDown makes a voter that leads, or may have lost that meanwhile, not lead.
 func (c *trio) stepDown(m *member) {
 	c.t.Helper()
@@ -277,15 +292,7 @@ func TestVoterFedBySnapshot(t *testing.T) {
 	}
 	c := newTrio(t)
 	c.do(stamped("form", 0, form()))
-	for i := range 30 {
-		c.do(account(fmt.Sprint("early", i)))
-	}
-	c.agree()
-	lead := c.leader(nil)
-	at := 0
-	for c.members[at] == lead {
-		at++
-	}
+	_, at := c.settled()
 	away := c.members[at]
 	away.stop()
 	ok(t, os.RemoveAll(away.dir))
@@ -334,6 +341,51 @@ func TestVoterFedBySnapshot(t *testing.T) {
 	// And it starts again from what it now has.
 	away.stop()
 	c.open(at, nil)
+	c.do(account("last"))
+	c.agree()
+}
+
+// A snapshot of what is here already changes nothing, whoever sends it and
+// however late; one of an earlier term is refused.
+func TestSnapshotThatComesLate(t *testing.T) {
+	c := newTrio(t)
+	lead, at := c.settled()
+	behind := c.members[at]
+	layer, err := peers.Listen("127.0.0.1:0", nil, nil)
+	ok(t, err)
+	wire := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, Timeout: 10 * time.Second, Logger: hclog.NewNullLogger()})
+	defer wire.Close()
+	before := behind.View()
+	first, err := behind.store.FirstIndex()
+	ok(t, err)
+	last, err := behind.store.LastIndex()
+	ok(t, err)
+	for _, index := range []uint64{first, last - 5, last} {
+		var l raft.Log
+		ok(t, behind.store.GetLog(index, &l))
+		for _, late := range []uint64{0, 1} {
+			const body = "not even a snapshot"
+			var resp raft.InstallSnapshotResponse
+			c.within(20*time.Second, "an answer within one term", func() bool {
+				resp = raft.InstallSnapshotResponse{}
+				term := behind.Raft().CurrentTerm()
+				req := raft.InstallSnapshotRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(lead.AZ()), Addr: []byte(lead.addr)}, SnapshotVersion: 1,
+					Term: term - late, LastLogIndex: index, LastLogTerm: l.Term, Configuration: raft.EncodeConfiguration(raft.Configuration{Servers: c.servers}), ConfigurationIndex: 1, Size: int64(len(body))}
+				ok(t, wire.InstallSnapshot(raft.ServerID(behind.AZ()), raft.ServerAddress(behind.addr), &req, &resp, strings.NewReader(body)))
+				return behind.Raft().CurrentTerm() == term
+			})
+			if resp.Success != (late == 0) {
+				t.Errorf("entry %d, %d terms late: %+v", index, late, resp)
+			}
+		}
+	}
+	if now, _ := behind.store.LastIndex(); now < last || behind.View().Meta.N < before.Meta.N {
+		t.Fatalf("the log ends at %d after %d, the state is at event %d after %d", now, last, behind.View().Meta.N, before.Meta.N)
+	}
+	for i := first; i <= last; i++ {
+		var l raft.Log
+		ok(t, behind.store.GetLog(i, &l))
+	}
 	c.do(account("last"))
 	c.agree()
 }

@@ -59,7 +59,7 @@ func New(o Options) (*Agent, error) {
 		o.Address = l.Addr().String()
 	}
 	a := &Agent{node: node.New(o.Options), store: store, target: iscsi.New(o.Log), listen: l}
-	a.keeper = volumes.New(store, a.target, func(ctx context.Context, r events.ReportVolume) error { return a.node.Report(ctx, r) },
+	a.keeper = volumes.New(store, a.target, func(ctx context.Context, r events.Command) error { return a.node.Report(ctx, r) },
 		volumes.Options{Host: o.Host, Boot: a.node.Boot(), Log: o.Log})
 	a.node.SetKeeper(a.keeper)
 	return a, nil

@@ -139,6 +139,13 @@ func (s *Store) Create(id events.VolumeID, bytes int64, epoch uint64) (*Volume, 
 
 // make builds the directory aside and puts it in its place in one step.
 func (s *Store) make(id events.VolumeID, m meta) error {
+	if err := s.aside(id, m); err != nil {
+		return err
+	}
+	return s.place(id)
+}
+
+func (s *Store) aside(id events.VolumeID, m meta) error {
 	tmp := s.path("new", string(id))
 	if err := s.fs.RemoveAll(tmp); err != nil && !notExist(err) {
 		return err
@@ -155,15 +162,76 @@ func (s *Store) make(id events.VolumeID, m meta) error {
 			return err
 		}
 	}
-	if err := writeMeta(s.fs, tmp, m); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(tmp, s.path("volumes", string(id))); err != nil {
+	return writeMeta(s.fs, tmp, m)
+}
+
+func (s *Store) place(id events.VolumeID) error {
+	if err := s.fs.Rename(s.path("new", string(id)), s.path("volumes", string(id))); err != nil {
 		return err
 	}
 	// The directories up to the root as well: the first volume of a new store
 	// must outlive a power cut too.
 	return errors.Join(syncDir(s.fs, s.path("volumes")), syncDir(s.fs, s.dir))
+}
+
+// Copy makes a volume with the content of another one, which is not larger, as
+// it is between two writes: writers wait. One that is there is left as it is.
+func (s *Store) Copy(from, to events.VolumeID, bytes int64, epoch uint64) error {
+	if !idForm.MatchString(string(to)) {
+		return fmt.Errorf("volume: %q cannot be a volume's name", to)
+	}
+	if _, err := s.Volume(to); err == nil || !errors.Is(err, ErrAbsent) {
+		return err
+	}
+	source, err := s.Volume(from)
+	if err != nil {
+		return err
+	}
+	if bytes < source.Bytes() || bytes > MaxBytes || bytes%Sector != 0 {
+		return fmt.Errorf("volume: copy %s to %s: %d bytes do not fit into %d", from, to, source.Bytes(), bytes)
+	}
+	if err := s.aside(to, meta{formatVersion, to, bytes, epoch}); err != nil {
+		return fmt.Errorf("volume: copy %s to %s: %w", from, to, space(err))
+	}
+	v, err := open(s.fs, s.path("new", string(to)), to, s.opt)
+	if err != nil {
+		return fmt.Errorf("volume: copy %s to %s: %w", from, to, err)
+	}
+	err = source.pour(v, epoch)
+	if err == nil {
+		err = v.Flush()
+	}
+	if err = errors.Join(err, v.close()); err != nil {
+		return fmt.Errorf("volume: copy %s to %s: %w", from, to, space(err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.place(to)
+}
+
+// pour writes what a volume holds into another one.
+func (v *Volume) pour(to *Volume, epoch uint64) error {
+	v.wmu.Lock()
+	defer v.wmu.Unlock()
+	const piece = 1 << 20
+	b := make([]byte, piece)
+	for off := int64(0); off < v.Bytes(); {
+		hole, n, err := v.Hole(off)
+		if err != nil {
+			return err
+		}
+		if !hole {
+			n = min(n, piece)
+			if err := v.Read(b[:n], off); err != nil {
+				return err
+			}
+			if err := to.Write(epoch, b[:n], off); err != nil {
+				return err
+			}
+		}
+		off += n
+	}
+	return nil
 }
 
 // Volume is a volume of the store, opened if need be.

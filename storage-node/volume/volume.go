@@ -132,7 +132,7 @@ type Volume struct {
 	base   vfs.File
 	sums   *sums
 
-	life   sync.RWMutex // held for reading by every call, for writing by Close
+	life   sync.RWMutex // held for reading by every call, for writing by Close and Grow
 	closed bool
 
 	wmu    sync.Mutex // one write at a time, and epochs
@@ -164,7 +164,30 @@ type Volume struct {
 func (v *Volume) ID() events.VolumeID { return v.id }
 
 // Bytes is its size.
-func (v *Volume) Bytes() int64 { return v.bytes }
+func (v *Volume) Bytes() int64 {
+	v.life.RLock()
+	defer v.life.RUnlock()
+	return v.bytes
+}
+
+// Grow makes a volume larger: what is behind its old end is zeros.
+func (v *Volume) Grow(bytes int64) error {
+	v.life.Lock() // no call is under way
+	defer v.life.Unlock()
+	switch {
+	case v.closed:
+		return ErrClosed
+	case bytes < v.bytes || bytes > MaxBytes || bytes%Block != 0 || v.bytes%Block != 0:
+		return fmt.Errorf("volume: %s: %d bytes cannot become %d", v.id, v.bytes, bytes)
+	case bytes == v.bytes:
+		return nil
+	}
+	if err := writeMeta(v.fs, v.dir, meta{formatVersion, v.id, bytes, v.epoch.Load()}); err != nil {
+		return fmt.Errorf("volume: %s: grow to %d: %w", v.id, bytes, err)
+	}
+	v.bytes, v.blocks = bytes, bytes/Block
+	return nil
+}
 
 // Epoch is the highest epoch that was accepted.
 func (v *Volume) Epoch() uint64 { return v.epoch.Load() }

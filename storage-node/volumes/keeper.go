@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ const (
 
 // Reporter brings a report to the region. An error is no loss: the report
 // repeats.
-type Reporter func(context.Context, events.ReportVolume) error
+type Reporter func(context.Context, events.Command) error
 
 // Options of a keeper.
 type Options struct {
@@ -95,7 +96,7 @@ func New(store *volume.Store, target *iscsi.Target, say Reporter, opt Options) *
 func (k *Keeper) Want(set events.SpecSet, complete bool) {
 	k.mu.Lock()
 	k.specs = node.Merge(k.specs, set.Specs, complete, func(s events.Spec) (events.VolumeID, bool) {
-		return events.VolumeID(s.ID), s.Kind == events.SpecVolume
+		return events.VolumeID(s.ID), s.Kind == events.SpecVolume || s.Kind == events.SpecSnapshot
 	})
 	k.n = max(k.n, set.Manifest.N)
 	k.complete = k.complete || complete
@@ -232,8 +233,15 @@ func (k *Keeper) wants() map[events.VolumeID]want {
 	out := make(map[events.VolumeID]want, len(k.specs))
 	clear(k.bad)
 	for id, s := range k.specs {
-		w := want{Tombstone: s.Tombstone, Request: s.Request}
-		if !s.Tombstone {
+		w := want{Tombstone: s.Tombstone, Request: s.Request, IsSnapshot: s.Kind == events.SpecSnapshot}
+		switch {
+		case s.Tombstone:
+		case w.IsSnapshot:
+			if err := json.Unmarshal(s.Body, &w.Snapshot); err != nil {
+				k.bad[id] = err.Error()
+				continue
+			}
+		default:
 			if err := json.Unmarshal(s.Body, &w.Spec); err != nil {
 				k.bad[id] = err.Error()
 				continue
@@ -302,8 +310,23 @@ func (k *Keeper) run(ctx context.Context, chain []step, w want) error {
 func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	switch s.verb {
 	case doCreate:
+		if from := w.Spec.Source; from != nil {
+			return k.store.Copy(events.VolumeID(from.Snapshot), s.id, w.Spec.Bytes, s.epoch)
+		}
 		_, err := k.store.Create(s.id, w.Spec.Bytes, s.epoch)
 		return err
+	case doGrow:
+		v, err := k.store.Volume(s.id)
+		if err != nil {
+			return err
+		}
+		return v.Grow(w.Spec.Bytes)
+	case doCopy:
+		from := w.Snapshot.Volume
+		if w.Snapshot.Source != "" {
+			from = events.VolumeID(w.Snapshot.Source)
+		}
+		return k.store.Copy(from, s.id, w.Snapshot.Bytes, 1)
 	case doEnd:
 		k.mu.Lock()
 		delete(k.exported, s.id)
@@ -334,8 +357,12 @@ func (k *Keeper) do(ctx context.Context, s step, w want) error {
 	case doReport:
 		ctx, cancel := context.WithTimeout(ctx, sayTimeout)
 		defer cancel()
+		if s.snapshot {
+			return k.say(ctx, events.ReportSnapshot{Host: k.opt.Host, Snapshot: events.SnapshotID(s.id),
+				Phase: events.SnapshotPhase(s.report.Phase), Detail: s.report.Detail})
+		}
 		return k.say(ctx, events.ReportVolume{Host: k.opt.Host, Volume: s.id, Epoch: s.report.Epoch, Boot: k.opt.Boot,
-			Phase: s.report.Phase, Detail: s.report.Detail})
+			Phase: s.report.Phase, Detail: s.report.Detail, Revision: s.report.Revision})
 	}
 	panic("volumes: unknown step " + string(s.verb))
 }
@@ -380,7 +407,11 @@ func (k *Keeper) Have(context.Context) (events.Have, error) {
 	defer k.mu.Unlock()
 	out := events.Have{Host: k.opt.Host, Kind: "storage", N: k.n}
 	for _, id := range held {
-		_, explained := k.specs[id]
+		spec, explained := k.specs[id]
+		kind := "volume"
+		if strings.HasPrefix(string(id), "snap-") || spec.Kind == events.SpecSnapshot {
+			kind = "snapshot"
+		}
 		state := "held"
 		if explained {
 			if v, err := k.store.Volume(id); err == nil {
@@ -392,9 +423,9 @@ func (k *Keeper) Have(context.Context) (events.Have, error) {
 		if a, ok := k.target.Exported(id); ok {
 			state += " " + string(a)
 		}
-		out.Objects = append(out.Objects, events.Object{Kind: "volume", ID: string(id), State: state})
+		out.Objects = append(out.Objects, events.Object{Kind: kind, ID: string(id), State: state})
 		if !explained && k.complete {
-			out.Orphans = append(out.Orphans, "volume "+string(id))
+			out.Orphans = append(out.Orphans, kind+" "+string(id))
 		}
 	}
 	return out, nil

@@ -59,7 +59,8 @@ func (r *region) send() {
 	k.Want(set, true)
 }
 
-func (r *region) say(_ context.Context, c events.ReportVolume) error {
+func (r *region) say(_ context.Context, said events.Command) error {
+	c := said.(events.ReportVolume)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.deaf {

@@ -26,6 +26,9 @@ type want struct {
 	Tombstone bool
 	Spec      events.VolumeSpec // empty with a tombstone
 	Request   string
+
+	IsSnapshot bool
+	Snapshot   events.SnapshotSpec // of a snapshot, in place of Spec
 }
 
 // have is what is known of one volume.
@@ -60,6 +63,8 @@ type report struct {
 	Epoch  uint64
 	Phase  events.VolumePhase
 	Detail string
+
+	Revision uint64
 }
 
 // verb is what a step does.
@@ -70,6 +75,8 @@ const (
 	doEnd    verb = "end"    // the attachment: its session is ended and drained
 	doRaise  verb = "raise"  // the epoch: persisted, and no lower write is under way
 	doExport verb = "export" // to an attachment, at an epoch
+	doGrow   verb = "grow"   // to a larger size
+	doCopy   verb = "copy"   // a snapshot, of a volume or of another one
 	doRetire verb = "retire" // the files, aside
 	doReport verb = "report"
 )
@@ -81,6 +88,8 @@ type step struct {
 	epoch  uint64
 	attach events.AttachmentID
 	report report
+
+	snapshot bool // the object is one
 }
 
 func (s step) String() string {
@@ -90,6 +99,9 @@ func (s step) String() string {
 	case doExport:
 		return fmt.Sprintf("%s %s %d %s", s.verb, s.id, s.epoch, s.attach)
 	case doReport:
+		if s.snapshot {
+			return fmt.Sprintf("%s %s %s", s.verb, s.id, s.report.Phase)
+		}
 		out := fmt.Sprintf("%s %s %d %s", s.verb, s.id, s.report.Epoch, s.report.Phase)
 		if s.report.Detail != "" {
 			out += ": " + s.report.Detail
@@ -111,8 +123,11 @@ func plan(boot string, wants map[events.VolumeID]want, haves map[events.VolumeID
 }
 
 func planOne(boot string, id events.VolumeID, w want, h have, at time.Time) []step {
-	if w.Tombstone {
-		return bury(id, h, at)
+	switch {
+	case w.Tombstone:
+		return bury(id, w, h, at)
+	case w.IsSnapshot:
+		return planSnapshot(id, w, h, at)
 	}
 	s := w.Spec
 	if s.Boot != boot {
@@ -124,25 +139,31 @@ func planOne(boot string, id events.VolumeID, w want, h have, at time.Time) []st
 		return nil
 	}
 	if h.Bad != "" {
-		return tell(id, w, h, at, report{s.Epoch, events.VolumeFailed, h.Bad})
+		return tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeFailed, Detail: h.Bad})
 	}
 	if !h.Held && s.KnownEpoch > 0 {
 		// It was here once. A new one would be zeros where data were.
-		return tell(id, w, h, at, report{s.Epoch, events.VolumeFailed, "its data are not on this node any more"})
+		return tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeFailed, Detail: "its data are not on this node any more"})
 	}
-	if h.Held && h.Bytes != s.Bytes {
-		return tell(id, w, h, at, report{s.Epoch, events.VolumeFailed, fmt.Sprintf("it has %d bytes, and should have %d", h.Bytes, s.Bytes)})
+	if h.Held && h.Bytes > s.Bytes {
+		return tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeFailed, Detail: fmt.Sprintf("it has %d bytes, and should have %d", h.Bytes, s.Bytes)})
+	}
+	if from := s.Source; !h.Held && from != nil && from.Host != s.Primary {
+		return tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeFailed,
+			Detail: fmt.Sprintf("its snapshot %s is on the storage node %s, and does not travel", from.Snapshot, from.Host)})
 	}
 	if f := h.Failed; f.waits(at) {
 		if f.Count < maxTries {
 			return nil
 		}
-		return tell(id, w, h, at, report{s.Epoch, events.VolumeFailed, f.Detail})
+		return tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeFailed, Detail: f.Detail})
 	}
 	var steps []step
 	if !h.Held {
 		steps = append(steps, step{verb: doCreate, id: id, epoch: s.Epoch})
 		h.Epoch = s.Epoch
+	} else if h.Bytes < s.Bytes {
+		steps = append(steps, step{verb: doGrow, id: id})
 	}
 	a := s.Attachment
 	if h.Exported != "" && (a == nil || a.Attachment != h.Exported) {
@@ -155,11 +176,35 @@ func planOne(boot string, id events.VolumeID, w want, h have, at time.Time) []st
 	case h.Epoch < s.Epoch:
 		steps = append(steps, step{verb: doRaise, id: id, epoch: s.Epoch})
 	}
-	return append(steps, tell(id, w, h, at, report{s.Epoch, events.VolumeReady, ""})...)
+	return append(steps, tell(id, w, h, at, report{Epoch: s.Epoch, Phase: events.VolumeReady, Revision: s.Revision})...)
 }
 
-// bury removes what is left of a volume.
-func bury(id events.VolumeID, h have, at time.Time) []step {
+// planSnapshot makes a snapshot once. It does not change, and is open to nobody.
+func planSnapshot(id events.VolumeID, w want, h have, at time.Time) []step {
+	say := func(phase events.SnapshotPhase, detail string) []step {
+		r := report{Phase: events.VolumePhase(phase), Detail: detail}
+		if w.Snapshot.Known == phase || h.Reported == r && at.Before(h.At.Add(repeatReport)) {
+			return nil
+		}
+		return []step{{verb: doReport, id: id, report: r, snapshot: true}}
+	}
+	switch {
+	case h.Bad != "":
+		return say(events.SnapshotFailed, h.Bad)
+	case h.Held:
+		return say(events.SnapshotReady, "")
+	case w.Snapshot.Known == events.SnapshotReady:
+		return say(events.SnapshotFailed, "its data are not on this node any more")
+	case h.Failed.waits(at) && h.Failed.Count >= maxTries:
+		return say(events.SnapshotFailed, h.Failed.Detail)
+	case h.Failed.waits(at):
+		return nil
+	}
+	return []step{{verb: doCopy, id: id, snapshot: true}}
+}
+
+// bury removes what is left of a volume or a snapshot.
+func bury(id events.VolumeID, w want, h have, at time.Time) []step {
 	if h.Failed.waits(at) {
 		return nil
 	}
@@ -172,14 +217,14 @@ func bury(id events.VolumeID, h have, at time.Time) []step {
 	}
 	r := report{Phase: events.VolumeAbsent}
 	if len(steps) > 0 || h.Reported != r || !at.Before(h.At.Add(repeatReport)) {
-		steps = append(steps, step{verb: doReport, id: id, report: r})
+		steps = append(steps, step{verb: doReport, id: id, report: r, snapshot: w.IsSnapshot})
 	}
 	return steps
 }
 
 // tell reports what the region does not know.
 func tell(id events.VolumeID, w want, h have, at time.Time, r report) []step {
-	known := w.Spec.Known == r.Phase && (w.Spec.KnownEpoch == r.Epoch || r.Phase == events.VolumeFailed)
+	known := w.Spec.Known == r.Phase && (w.Spec.KnownEpoch == r.Epoch && w.Spec.KnownRevision == r.Revision || r.Phase == events.VolumeFailed)
 	if known || h.Reported == r && at.Before(h.At.Add(repeatReport)) {
 		return nil
 	}

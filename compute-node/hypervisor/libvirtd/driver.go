@@ -13,12 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"libvirt.org/go/libvirt"
 
 	"skerry/compute-node/consoles"
 	"skerry/compute-node/hypervisor"
+	"skerry/compute-node/orphans"
 )
 
 // driver is libvirt on one root.
@@ -27,6 +30,8 @@ type driver struct {
 	conn  *libvirt.Connect
 	event int
 	pokes chan struct{}
+
+	startFor time.Duration // startFor, less in tests
 
 	mu      sync.Mutex
 	workers map[string]chan struct{} // one call at a time per domain
@@ -86,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (hypervisor.Driver, error) {
 	if o.err != nil {
 		return nil, fmt.Errorf("libvirtd: open %s: %w (does another agent hold it? are the Debian packages libvirt0 and libvirt-daemon-driver-qemu installed?)", cfg.Root, o.err)
 	}
-	d := &driver{cfg: cfg, conn: o.c, pokes: make(chan struct{}, 1), workers: map[string]chan struct{}{}}
+	d := &driver{cfg: cfg, conn: o.c, pokes: make(chan struct{}, 1), workers: map[string]chan struct{}{}, startFor: startFor}
 	var err error
 	o.c.DomainEventDeviceRemovedRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventDeviceRemoved) { d.poke() })
 	d.event, err = o.c.DomainEventLifecycleRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventLifecycle) { d.poke() })
@@ -184,11 +189,17 @@ func alive(dom *libvirt.Domain) (bool, error) {
 
 // Start implements hypervisor.Driver.
 func (d *driver) Start(ctx context.Context, def hypervisor.Domain) error {
+	if def.Root != nil {
+		return fmt.Errorf("libvirt: %s: %w", def.ID, hypervisor.ErrNoVolumeRoot)
+	}
 	text, err := domainXML(def, d.cfg.Emulator, d.channel(def.ID))
 	if err != nil {
 		return err
 	}
-	err = d.call(ctx, "start", def.ID, func() error {
+	soon, cancel := context.WithTimeout(ctx, d.startFor)
+	defer cancel()
+	var begun atomic.Bool
+	err = d.call(soon, "start", def.ID, func() error {
 		dom, err := d.lookup(def.ID)
 		if err != nil {
 			return err
@@ -217,12 +228,16 @@ func (d *driver) Start(ctx context.Context, def hypervisor.Domain) error {
 			return fmt.Errorf("define: %w", err)
 		}
 		defer dom.Free()
+		begun.Store(true)
 		if err := dom.Create(); err != nil {
 			// A guest that never ran must not be listed as one that crashed.
 			return errors.Join(err, dom.Undefine())
 		}
 		return nil
 	})
+	if begun.Load() && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%s)", err, d.giveUp(def.ID))
+	}
 	if err == nil {
 		d.mu.Lock()
 		lend := !d.lent
@@ -233,6 +248,25 @@ func (d *driver) Start(ctx context.Context, def hypervisor.Domain) error {
 		}
 	}
 	return err
+}
+
+// startFor is how long a guest's start may take, QEMU's opening of its disks and,
+// once, libvirt's questions about its abilities included.
+const startFor = 30 * time.Second
+
+// giveUp ends the QEMU of a start that takes too long, so that libvirt's call
+// comes back and the next one is not behind it, and says what it was seen doing.
+func (d *driver) giveUp(id string) string {
+	pid, _ := d.look(id)
+	if pid == 0 {
+		return "QEMU has not begun"
+	}
+	where, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
+	seen := fmt.Sprintf("QEMU %d was in state %c at %q", pid, orphans.State(pid), where)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Sprintf("%s; killing it: %v", seen, err)
+	}
+	return seen + " and is killed"
 }
 
 // Shutdown implements hypervisor.Driver.
@@ -457,23 +491,31 @@ var serials = regexp.MustCompile(`<serial>(vol[0-9a-f]{17})</serial>`)
 // process names the QEMU process of a domain, pid and start time, "" when it
 // ended.
 func (d *driver) process(id string) string {
-	b, err := os.ReadFile(filepath.Join(d.cfg.Root, "run/qemu", id+".pid"))
-	if err != nil {
+	pid, started := d.look(id)
+	if pid == 0 {
 		return ""
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	return strconv.Itoa(pid) + "-" + started
+}
+
+// look finds the QEMU process of a domain and when it started, 0 when it ended.
+func (d *driver) look(id string) (pid int, started string) {
+	b, err := os.ReadFile(filepath.Join(d.cfg.Root, "run/qemu", id+".pid"))
+	if err != nil {
+		return 0, ""
+	}
+	pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || pid < 2 {
-		return ""
+		return 0, ""
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return ""
+		return 0, ""
 	}
-	t := startTime(string(stat))
-	if t == "" {
-		return ""
+	if started = startTime(string(stat)); started == "" {
+		return 0, ""
 	}
-	return strconv.Itoa(pid) + "-" + t
+	return pid, started
 }
 
 // Console implements hypervisor.Driver.

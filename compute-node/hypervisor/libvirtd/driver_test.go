@@ -85,7 +85,7 @@ func TestConformance(t *testing.T) {
 		}
 		os.RemoveAll(root)
 	})
-	hypervisortest.Run(t, hypervisortest.Bench{
+	bench := hypervisortest.Bench{
 		Open: func(t *testing.T) hypervisor.Driver {
 			d, err := Open(t.Context(), Config{Root: root, Cache: cache})
 			if err != nil {
@@ -115,6 +115,46 @@ func TestConformance(t *testing.T) {
 		},
 		Patience: 60 * time.Second,
 		Reopens:  true,
+	}
+	hypervisortest.Run(t, bench)
+	t.Run("a QEMU that never answers", func(t *testing.T) {
+		hangs := filepath.Join(dir, "qemu-hangs")
+		marker := filepath.Join(dir, "hang")
+		script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *guest=*) [ -e %s ] && exec sleep 600;; esac\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n", marker)
+		if err := os.WriteFile(hangs, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		drv, err := Open(t.Context(), Config{Root: root, Emulator: hangs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer drv.Close()
+		const id = "i-0aaaaaaaaaaaaaaa9"
+		def := bench.Domain(t, id)
+		runs := func() {
+			t.Helper()
+			def.Generation++
+			for _, err := range []error{drv.Start(t.Context(), def), drv.Destroy(t.Context(), id), drv.Remove(t.Context(), id)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		runs() // libvirt now knows this QEMU
+		if err := os.WriteFile(marker, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		drv.(*driver).startFor = 5 * time.Second
+		err = drv.Start(t.Context(), def)
+		if err == nil || !strings.Contains(err.Error(), "and is killed") {
+			t.Fatalf("a start that hangs: %v", err)
+		}
+		t.Log(err)
+		if err := os.Remove(marker); err != nil {
+			t.Fatal(err)
+		}
+		drv.(*driver).startFor = startFor
+		runs()
 	})
 }
 

@@ -199,6 +199,9 @@ func (d *Driver) Start(ctx context.Context, def hypervisor.Domain) error {
 	}
 	h.boots++
 	e.def, e.state, e.reason, e.boot = def, hypervisor.Running, "booted", fmt.Sprint(h.boots)
+	if def.Root != nil {
+		e.volumes = map[string]hypervisor.Volume{def.Root.Serial: *def.Root}
+	}
 	begun := time.Now()
 	h.after(e, h.BootTime, func() {
 		e.ready = true

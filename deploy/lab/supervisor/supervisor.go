@@ -131,6 +131,13 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		defer ln.Close()
 		wg.Go(func() { s.forward.serve(helpers, ln, api) })
 	}
+	// Files of another user's region could not be asked: the socket is its owner's.
+	regions, err := listenControl(s.region.Asked())
+	if err != nil {
+		return err
+	}
+	defer regions.Close()
+	wg.Go(func() { s.forward.serve(helpers, regions, true) })
 	ask := make(chan asked)
 	wg.Go(func() { s.forward.watch(helpers) })
 	wg.Go(func() { serveControl(helpers, control, ask) })

@@ -401,7 +401,7 @@ func (r *rig) differ(t testing.TB, seed []byte) (ways map[memory.Way]int) {
 	defer r.clear(t)
 	c := &choices{seed}
 	gateway := c.n(3) == 0
-	mem := memory.New(memory.Options{Address: self, Gateway: gateway, UplinkAddr: uplinkAddr, UplinkMAC: uplinkMAC, UplinkMTU: 1500, Service: true, ServiceMAC: serviceMAC})
+	mem := memory.New(memory.Options{Address: self, Gateway: gateway, UplinkAddr: uplinkAddr, UplinkMAC: uplinkMAC, UplinkMTU: 1500, Service: true, ServiceMAC: serviceMAC, IPv4: true})
 	conf := bpfConfig{Host: v4(self), Vxlan: vxlanIndex, Service: serviceIndex, Uplink: tapIndex, NextHop: v4(addr("203.0.113.1")), UplinkAddr: v4(uplinkAddr),
 		UplinkMTU: 1500, ServiceMAC: serviceMAC, UplinkMAC: uplinkMAC}
 	if err := r.col.Maps["config"].Put(uint32(0), bytesOf(conf)); err != nil {

@@ -52,7 +52,9 @@ func encode(t datapath.Tables) (image, error) {
 				case events.RouteInterface:
 					v.Kind = routeInterface
 					v.MAC, err = datapath.MAC(r.MAC)
-				case events.RouteBlackhole:
+				case events.RouteEgress:
+					continue // of IPv6, which the programs do not speak
+				case events.RouteBlackhole, events.RoutePeer: // nor do they lead to another network
 					v.Kind = routeBlackhole
 				default:
 					err = fmt.Errorf("a route of kind %q", r.Kind)

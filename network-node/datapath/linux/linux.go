@@ -767,6 +767,11 @@ func (d *Datapath) Counters() ([]datapath.Counter, error) {
 	return out, nil
 }
 
+// Translates implements datapath.Datapath: the programs do not, so far.
+func (d *Datapath) Translates() error {
+	return errors.New("the Linux data plane of this gateway does not translate addresses for NAT gateways yet")
+}
+
 // Close implements datapath.Datapath: what is pinned stays in force.
 func (d *Datapath) Close() error {
 	d.mu.Lock()

@@ -49,6 +49,9 @@ func (d *Datapath) drop(id events.InterfaceID, r datapath.Reason, f frame) Verdi
 }
 
 func routable(a netip.Addr) bool {
+	if a.Is6() {
+		return !a.IsMulticast() && !a.IsLoopback() && !a.IsUnspecified()
+	}
 	first := a.As4()[0]
 	return first < 224 && first != 127 && first != 0
 }
@@ -63,12 +66,16 @@ func (d *Datapath) fromGuest(port *port, f frame) Verdict {
 		return d.drop(id, datapath.SourceMAC, f)
 	case f.ether() == etherARP:
 		return d.answer(port, f)
-	case f[0]&1 != 0:
-		return d.drop(id, datapath.Broadcast, f)
-	case f.ether() != etherIPv4:
-		return d.drop(id, datapath.EtherType, f)
 	}
-	p, no, ok := parse(f)
+	if f.ether() == etherIPv6 && !d.o.IPv4 {
+		if p, _, ok := parse6(f); ok && neighbours(p) {
+			return d.solicited(port, p, f)
+		}
+	}
+	if f[0]&1 != 0 {
+		return d.drop(id, datapath.Broadcast, f)
+	}
+	p, no, ok := d.read(f)
 	if !ok {
 		return d.drop(id, no, f)
 	}
@@ -79,28 +86,34 @@ func (d *Datapath) fromGuest(port *port, f frame) Verdict {
 		return d.drop(id, datapath.Broadcast, f)
 	}
 	vni := port.spec.VNI
-	own, mine := d.owners[addrKey{vni, p.src}]
+	own, mine := d.owner(vni, p.src)
 	mine = mine && own.mac == port.mac
 	if port.spec.SourceCheck && !mine {
 		return d.drop(id, datapath.SourceAddress, f)
 	}
-	peer, known := d.owners[addrKey{vni, p.dst}]
+	to, in := f.dst(), vni
+	routed := to == port.router
+	r, way := d.route(port.spec.Subnet, p.dst)
+	if routed && way && r.kind == events.RoutePeer {
+		in = r.vni
+	}
+	peer, known := d.owner(in, p.dst)
 	if no, ok := d.admit(port, p, peer.groups, egress); !ok {
 		return d.drop(id, no, f)
 	}
-	to := f.dst()
-	routed := to == port.router
 	if routed {
-		r, ok := d.route(port.spec.Subnet, p.dst)
 		switch {
-		case !ok:
+		case !way:
 			return d.drop(id, datapath.NoRoute, f)
 		case r.kind == events.RouteBlackhole:
 			return d.drop(id, datapath.Blackhole, f)
-		case r.kind == events.RouteGateway:
+		case r.kind == events.RouteGateway, r.kind == events.RouteEgress:
 			gw := d.networks[vni]
 			if !gw.IsValid() {
 				return d.drop(id, datapath.NoGateway, f)
+			}
+			if !d.passes(port.spec.Subnet, p, egress) {
+				return d.drop(id, datapath.ACLRule, f)
 			}
 			f.setMACs(gatewayMAC(vni), port.mac)
 			d.count(id, datapath.Sent, f)
@@ -114,15 +127,19 @@ func (d *Datapath) fromGuest(port *port, f frame) Verdict {
 		}
 		f.setMACs(to, port.mac)
 	}
-	m, ok := d.mappings[macKey{vni, to}]
+	m, ok := d.mappings[macKey{in, to}]
 	if !ok || !routed && m.subnet != port.spec.Subnet { // the link is the subnet
 		return d.drop(id, datapath.NoMapping, f)
+	}
+	near := m.subnet == port.spec.Subnet
+	if !near && !d.passes(port.spec.Subnet, p, egress) {
+		return d.drop(id, datapath.ACLRule, f)
 	}
 	if m.host != d.o.Address {
 		d.count(id, datapath.Sent, f)
 		return Verdict{Way: ToFabric, Reason: datapath.Sent, VNI: vni, Host: m.host, Frame: f}
 	}
-	target, ok := d.byMAC[macKey{vni, to}]
+	target, ok := d.byMAC[macKey{in, to}]
 	if !ok {
 		return d.drop(id, datapath.NotHere, f)
 	}
@@ -131,7 +148,7 @@ func (d *Datapath) fromGuest(port *port, f frame) Verdict {
 	if mine {
 		groups = own.groups
 	}
-	return d.deliver(target, p, f, groups, m.subnet == port.spec.Subnet)
+	return d.deliver(target, p, f, groups, near)
 }
 
 // answer makes the answer to a question about an address of the subnet: the
@@ -202,7 +219,7 @@ func (d *Datapath) fromService(f frame) Verdict {
 	if !datapath.ServiceNet.Contains(p.dst) {
 		return d.drop("", datapath.Service, f)
 	}
-	port, ok := d.byID[binary.BigEndian.Uint32(p.dst.AsSlice())&datapath.MaxID]
+	port, ok := d.byID[binary.BigEndian.Uint32(p.dst.AsSlice())&datapath.MaxID] // of IPv4, as ServiceNet is
 	if !ok {
 		return d.drop("", datapath.NotHere, f)
 	}
@@ -220,15 +237,30 @@ func (d *Datapath) fromService(f frame) Verdict {
 	return Verdict{Way: ToTap, Reason: datapath.Delivered, Interface: id, Frame: f}
 }
 
-// read parses a frame that must be IPv4.
+// read parses a frame that must be IPv4 or IPv6.
 func (d *Datapath) read(f frame) (packet, datapath.Reason, bool) {
-	if len(f) < l3 {
+	switch {
+	case len(f) < l3:
 		return packet{}, datapath.Malformed, false
+	case f.ether() == etherIPv4:
+		return parse(f)
+	case f.ether() == etherIPv6 && !d.o.IPv4:
+		return parse6(f)
 	}
-	if f.ether() != etherIPv4 {
-		return packet{}, datapath.EtherType, false
+	return packet{}, datapath.EtherType, false
+}
+
+// owner is the interface that has an address, or a prefix around it.
+func (d *Datapath) owner(vni uint32, a netip.Addr) (owner, bool) {
+	if o, ok := d.owners[addrKey{vni, a}]; ok {
+		return o, true
 	}
-	return parse(f)
+	for p, o := range d.prefixes[vni] { // they do not overlap
+		if p.Contains(a) {
+			return o, true
+		}
+	}
+	return owner{}, false
 }
 
 // fromFabric decides about what another node sent: the interface that it names
@@ -249,7 +281,7 @@ func (d *Datapath) fromFabric(vni uint32, host netip.Addr, f frame) Verdict {
 		if !ok || m.host != host {
 			return d.drop("", datapath.Sender, f)
 		}
-		o, ok := d.owners[addrKey{vni, p.src}]
+		o, ok := d.owner(vni, p.src)
 		if ok && o.mac == f.src() {
 			groups = o.groups
 		} else if m.check {
@@ -258,6 +290,11 @@ func (d *Datapath) fromFabric(vni uint32, host netip.Addr, f frame) Verdict {
 		subnet = m.subnet
 	}
 	target, ok := d.byMAC[macKey{vni, f.dst()}]
+	for _, peer := range d.peers[vni] {
+		if !ok && f.src() != gatewayMAC(vni) {
+			target, ok = d.byMAC[macKey{peer, f.dst()}]
+		}
+	}
 	if !ok {
 		return d.drop("", datapath.NotHere, f)
 	}
@@ -269,9 +306,12 @@ func (d *Datapath) fromFabric(vni uint32, host netip.Addr, f frame) Verdict {
 func (d *Datapath) deliver(t *port, p packet, f frame, groups []uint32, near bool) Verdict {
 	id := t.spec.Interface
 	if t.spec.SourceCheck {
-		if o, ok := d.owners[addrKey{t.spec.VNI, p.dst}]; !ok || o.mac != t.mac {
+		if o, ok := d.owner(t.spec.VNI, p.dst); !ok || o.mac != t.mac {
 			return d.drop(id, datapath.Destination, f)
 		}
+	}
+	if !near && !d.passes(t.spec.Subnet, p, ingress) {
+		return d.drop(id, datapath.ACLRule, f)
 	}
 	if no, ok := d.admit(t, p, groups, ingress); !ok {
 		return d.drop(id, no, f)
@@ -318,7 +358,7 @@ func (d *Datapath) fabricToOutside(vni uint32, host netip.Addr, f frame) Verdict
 	if !ok {
 		return d.drop("", datapath.NoPublic, f)
 	}
-	if o.host != host || o.mac != f.src() {
+	if from := (hop{host, f.src()}); from != (hop{o.host, o.mac}) && (from != o.via || !o.via.host.IsValid()) {
 		return d.drop("", datapath.Sender, f)
 	}
 	if !routable(p.dst) {
@@ -367,6 +407,22 @@ func (d *Datapath) fromUplink(f frame) Verdict {
 		}
 		turn(f, d.o.UplinkMAC)
 		return Verdict{Way: ToUplink, Reason: datapath.Delivered, Frame: f}
+	case f.ether() == etherIPv6 && !d.o.IPv4 && len(f) >= l46:
+		vni, inside := d.inside6(v6At(f[l3:], 24))
+		if !inside {
+			return pass
+		}
+		p, no, ok := parse6(f)
+		switch {
+		case !ok:
+			return d.drop("", no, f)
+		case f[0]&1 != 0:
+			return d.drop("", datapath.Broadcast, f)
+		case p.ttl <= 1:
+			return d.drop("", datapath.TTL, f)
+		}
+		f[l3+7]--
+		return d.into6(vni, p, f)
 	case f.ether() != etherIPv4 || len(f) < l4:
 		return pass
 	}
@@ -391,9 +447,13 @@ func (d *Datapath) fromUplink(f frame) Verdict {
 func (d *Datapath) into(in public, p packet, f frame) Verdict {
 	rewrite(f, &p, true, in.private)
 	older(f)
-	f.setMACs(in.mac, gatewayMAC(in.vni))
+	to := hop{in.host, in.mac}
+	if in.via.host.IsValid() {
+		to = in.via
+	}
+	f.setMACs(to.mac, gatewayMAC(in.vni))
 	d.count("", datapath.Delivered, f)
-	return Verdict{Way: ToFabric, Reason: datapath.Delivered, VNI: in.vni, Host: in.host, Frame: f}
+	return Verdict{Way: ToFabric, Reason: datapath.Delivered, VNI: in.vni, Host: to.host, Frame: f}
 }
 
 // direction of a packet as its port sees it.
@@ -423,7 +483,7 @@ func keyOf(p packet, dir direction) flowKey {
 		k.local, k.peer = t.dst, t.src
 	}
 	switch {
-	case t.proto == protoICMP:
+	case t.proto == protoICMP, t.proto == protoICMPv6:
 		k.lport, k.pport = t.sport, t.dport^uint16(dir)
 	case dir == ingress:
 		k.lport, k.pport = t.dport, t.sport
@@ -450,7 +510,7 @@ func (w *flow) patience(proto uint8) time.Duration {
 		return 5 * 24 * time.Hour
 	case proto == protoTCP:
 		return 60 * time.Second
-	case proto == protoICMP || !both:
+	case proto == protoICMP || proto == protoICMPv6 || !both:
 		return 30 * time.Second
 	}
 	return 180 * time.Second
@@ -541,7 +601,7 @@ func (d *Datapath) allowed(port *port, p packet, peer []uint32, dir direction) b
 		}
 		n := 0
 		for _, r := range d.groups[g] {
-			if r.Egress != (dir == egress) || !speaks(r) {
+			if r.Egress != (dir == egress) || !speaks(r, other.Is6()) {
 				continue
 			}
 			if n++; n > datapath.MaxRules {
@@ -555,9 +615,9 @@ func (d *Datapath) allowed(port *port, p packet, peer []uint32, dir direction) b
 	return false
 }
 
-// speaks says whether a rule is about packets of IPv4.
-func speaks(r events.RulePart) bool {
-	return r.Protocol >= -1 && r.Protocol <= 255 && (r.Group != 0 || r.CIDR.IsValid() && r.CIDR.Addr().Is4())
+// speaks says whether a rule is about packets of IPv4, or of IPv6.
+func speaks(r events.RulePart, six bool) bool {
+	return r.Protocol >= -1 && r.Protocol <= 255 && (r.Group != 0 || r.CIDR.IsValid() && r.CIDR.Addr().Is6() == six)
 }
 
 func matches(r events.RulePart, p packet, other netip.Addr, peer []uint32) bool {
@@ -570,7 +630,7 @@ func matches(r events.RulePart, p packet, other netip.Addr, peer []uint32) bool 
 			if r.From >= 0 && (int(p.dport) < r.From || int(p.dport) > r.To) {
 				return false
 			}
-		case protoICMP:
+		case protoICMP, protoICMPv6:
 			if r.From >= 0 && r.From != int(p.icmp) || r.To >= 0 && r.To != int(p.code) {
 				return false
 			}

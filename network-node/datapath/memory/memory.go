@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"skerry/events"
 	"skerry/network-node/datapath"
@@ -29,6 +30,7 @@ type Options struct {
 	UplinkMAC  [6]byte
 	UplinkMTU  int // 0: no limit
 	Service    bool
+	IPv4       bool // drops IPv6, which the eBPF programs do not speak
 	ServiceMAC [6]byte
 }
 
@@ -63,6 +65,11 @@ type (
 		to   netip.Prefix
 		kind events.RouteKind
 		mac  mac
+		vni  uint32 // of the peer
+	}
+	hop struct {
+		host netip.Addr
+		mac  mac
 	}
 	public struct {
 		address, private, host netip.Addr
@@ -70,10 +77,12 @@ type (
 		mac                    mac
 		announce               bool
 		epoch                  uint64
+		via                    hop // an appliance on the way in
 	}
 	outside struct {
 		public, host netip.Addr
 		mac          mac
+		via          hop
 	}
 	port struct {
 		id          uint32
@@ -94,7 +103,9 @@ type Datapath struct {
 	byMAC    map[macKey]*port
 	mappings map[macKey]mapping
 	owners   map[addrKey]owner
+	prefixes map[uint32]map[netip.Prefix]owner // by network
 	subnets  map[uint32]uint32
+	acls     map[uint32][]events.ACLEntry // by subnet; one that has none lets all through
 	routes   map[uint32][]route
 	groups   map[uint32][]events.RulePart
 	networks map[uint32]netip.Addr
@@ -103,6 +114,12 @@ type Datapath struct {
 	outsides map[addrKey]outside
 	nodes    map[netip.Addr]bool
 	counters map[counterKey]datapath.Counter
+
+	peers     map[uint32][]uint32 // networks that a network's packets may come out in
+	nats      map[macKey]*nat
+	inward    map[uint32]bool // networks with an internet gateway for IPv6
+	networks6 map[netip.Addr]uint32
+	asked     map[tuple]time.Time // what answers through an egress-only gateway look like
 }
 
 var _ datapath.Datapath = (*Datapath)(nil)
@@ -110,8 +127,12 @@ var _ datapath.Datapath = (*Datapath)(nil)
 // New is a node that knows nothing.
 func New(o Options) *Datapath {
 	return &Datapath{o: o, ports: map[events.InterfaceID]*port{}, byID: map[uint32]*port{}, byMAC: map[macKey]*port{},
-		publics: map[netip.Addr]public{}, outsides: map[addrKey]outside{}, counters: map[counterKey]datapath.Counter{}}
+		publics: map[netip.Addr]public{}, outsides: map[addrKey]outside{}, counters: map[counterKey]datapath.Counter{},
+		nats: map[macKey]*nat{}, asked: map[tuple]time.Time{}}
 }
+
+// Translates implements datapath.Datapath.
+func (d *Datapath) Translates() error { return nil }
 
 func gatewayMAC(vni uint32) mac {
 	return mac{0x02, 0xff, byte(vni >> 24), byte(vni >> 16), byte(vni >> 8), byte(vni)}
@@ -189,11 +210,15 @@ func (d *Datapath) PutPublic(s events.PublicSpec) error {
 	}
 	p := public{address: s.Address, private: s.Private, host: s.Host, vni: s.VNI, announce: s.Announce, epoch: s.Epoch}
 	p.mac, _ = datapath.MAC(s.MAC)
+	if s.Via != nil {
+		p.via.host = s.Via.Host
+		p.via.mac, _ = datapath.MAC(s.Via.MAC)
+	}
 	if ok {
 		d.deleteOutside(old)
 	}
 	d.publics[s.Address] = p
-	d.outsides[addrKey{s.VNI, s.Private}] = outside{s.Address, s.Host, p.mac}
+	d.outsides[addrKey{s.VNI, s.Private}] = outside{s.Address, s.Host, p.mac, p.via}
 	return nil
 }
 
@@ -220,9 +245,11 @@ func (d *Datapath) DeletePublic(a netip.Addr) error {
 func (d *Datapath) Apply(t datapath.Tables) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mappings, d.owners = map[macKey]mapping{}, map[addrKey]owner{}
+	d.mappings, d.owners, d.prefixes = map[macKey]mapping{}, map[addrKey]owner{}, map[uint32]map[netip.Prefix]owner{}
 	d.subnets, d.routes, d.groups = map[uint32]uint32{}, map[uint32][]route{}, map[uint32][]events.RulePart{}
+	d.acls = map[uint32][]events.ACLEntry{}
 	d.networks, d.gateways, d.nodes = map[uint32]netip.Addr{}, map[hostKey]bool{}, map[netip.Addr]bool{}
+	d.peers, d.inward, d.networks6 = map[uint32][]uint32{}, map[uint32]bool{}, map[netip.Addr]uint32{}
 	var bad []error
 	for _, n := range t.Networks {
 		if n.VNI == 0 || n.VNI >= 1<<24 {
@@ -232,24 +259,33 @@ func (d *Datapath) Apply(t datapath.Tables) error {
 		if n.Gateway.Is4() {
 			d.networks[n.VNI] = n.Gateway
 		}
+		d.inward[n.VNI] = n.Inward
+		for _, p := range n.Peers {
+			d.peers[n.VNI] = append(d.peers[n.VNI], p.VNI)
+		}
 		for _, g := range n.Gateways {
 			d.gateways[hostKey{n.VNI, g}] = true
 		}
 		for _, s := range n.Subnets {
 			d.subnets[s.Number] = s.Table
+			for _, a := range n.ACLs {
+				if a.ACL == s.ACL {
+					d.acls[s.Number] = slices.Clone(a.Entries)
+				}
+			}
 		}
 		for _, table := range n.Tables {
 			d.routes[table.Number] = nil
 			for _, r := range table.Routes {
-				if !r.Destination.Addr().Is4() {
+				if !r.Destination.IsValid() {
 					continue
 				}
-				v := route{to: r.Destination.Masked(), kind: r.Kind}
+				v := route{to: r.Destination.Masked(), kind: r.Kind, vni: r.VNI}
 				var err error
 				switch r.Kind {
 				case events.RouteInterface:
 					v.mac, err = datapath.MAC(r.MAC)
-				case events.RouteLocal, events.RouteGateway, events.RouteBlackhole:
+				case events.RouteLocal, events.RouteGateway, events.RouteEgress, events.RoutePeer, events.RouteBlackhole:
 				default:
 					err = fmt.Errorf("a route of kind %q", r.Kind)
 				}
@@ -273,10 +309,18 @@ func (d *Datapath) Apply(t datapath.Tables) error {
 			continue
 		}
 		d.mappings[macKey{m.VNI, a}] = mapping{m.Host, m.Subnet, m.SourceCheck}
+		o := owner{a, m.Subnet, slices.Clone(m.Groups)}
 		for _, ip := range m.Addresses {
-			if ip.Is4() {
-				d.owners[addrKey{m.VNI, ip}] = owner{a, m.Subnet, slices.Clone(m.Groups)}
+			d.owners[addrKey{m.VNI, ip}] = o
+			if ip.Is6() {
+				d.networks6[ip] = m.VNI
 			}
+		}
+		for _, p := range m.Prefixes {
+			if d.prefixes[m.VNI] == nil {
+				d.prefixes[m.VNI] = map[netip.Prefix]owner{}
+			}
+			d.prefixes[m.VNI][p.Masked()] = o
 		}
 	}
 	for _, g := range t.Groups {
@@ -284,19 +328,39 @@ func (d *Datapath) Apply(t datapath.Tables) error {
 			bad = append(bad, fmt.Errorf("group %s has no number", g.Group))
 			continue
 		}
-		n := map[bool]int{}
+		n := map[[2]bool]int{}
 		for _, r := range g.Rules {
-			if speaks(r) {
-				n[r.Egress]++
+			for _, six := range []bool{false, true} {
+				if speaks(r, six) {
+					n[[2]bool{r.Egress, six}]++
+				}
 			}
 		}
-		if n[true] > datapath.MaxRules || n[false] > datapath.MaxRules {
+		if slices.Max(append(slices.Collect(maps.Values(n)), 0)) > datapath.MaxRules {
 			bad = append(bad, fmt.Errorf("group %s: more than %d rules in one direction", g.Group, datapath.MaxRules))
 		}
 		d.groups[g.Number] = slices.Clone(g.Rules)
 	}
 	for _, n := range t.Nodes {
 		d.nodes[n] = true
+	}
+	before := d.nats
+	d.nats = map[macKey]*nat{}
+	for _, s := range t.NATs {
+		a, err := datapath.MAC(s.MAC)
+		if err == nil && !d.o.Gateway {
+			err = datapath.ErrNotGateway
+		}
+		if err != nil {
+			bad = append(bad, fmt.Errorf("NAT gateway %s: %w", s.Gateway, err))
+			continue
+		}
+		n := before[macKey{s.VNI, a}]
+		if n == nil || n.spec.Gateway != s.Gateway {
+			n = newNAT(s, a)
+		}
+		n.spec = s
+		d.nats[macKey{s.VNI, a}] = n
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("datapath: tables: %w", errors.Join(bad...))
@@ -359,6 +423,14 @@ func (d *Datapath) FromFabric(vni uint32, host netip.Addr, f []byte) Verdict {
 	defer d.mu.Unlock()
 	g := frame(slices.Clone(f))
 	if d.o.Gateway {
+		if len(g) >= l3 {
+			if n := d.nats[macKey{vni, g.dst()}]; n != nil {
+				return d.through(n, vni, host, g)
+			}
+			if g.ether() == etherIPv6 && !d.o.IPv4 {
+				return d.outside6(vni, host, g)
+			}
+		}
 		return d.fabricToOutside(vni, host, g)
 	}
 	return d.fromFabric(vni, host, g)

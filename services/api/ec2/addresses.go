@@ -13,8 +13,7 @@ import (
 	"skerry/services/state"
 )
 
-// pool is where all public addresses of a region come from, in EC2's word for
-// its own.
+// pool is where the region's own public addresses come from, in EC2's word.
 const pool = "amazon"
 
 // AllocateAddress gives the account an Elastic IP address.
@@ -22,8 +21,6 @@ func (h *Handlers) AllocateAddress(ctx context.Context, c *api.Call, in *model.A
 	switch {
 	case isOther(in.Domain, "vpc"):
 		return nil, events.Faultf("InvalidParameterValue", "Invalid value '%s' for domain. Every address here is for use in a VPC.", *in.Domain)
-	case isOther(in.PublicIpv4Pool, pool):
-		return nil, events.Faultf("InvalidPublicIpv4PoolID.NotFound", "The public IPv4 pool '%s' does not exist.", *in.PublicIpv4Pool)
 	case isOther(in.NetworkBorderGroup, c.Region):
 		return nil, events.Faultf("InvalidParameterValue", "Invalid value '%s' for networkBorderGroup. The only one here is %s.", *in.NetworkBorderGroup, c.Region)
 	}
@@ -34,7 +31,14 @@ func (h *Handlers) AllocateAddress(ctx context.Context, c *api.Call, in *model.A
 	if err != nil {
 		return nil, err
 	}
-	reply, err := h.do(ctx, c, 0, events.AllocateAddress{Address: value(in.Address), Tags: specs["elastic-ip"]})
+	cmd := events.AllocateAddress{Address: value(in.Address), Tags: specs["elastic-ip"]}
+	if isOther(in.PublicIpv4Pool, pool) {
+		if err := ids.IPv4Pool.Check(*in.PublicIpv4Pool); err != nil {
+			return nil, err
+		}
+		cmd.Pool = events.PoolID(*in.PublicIpv4Pool)
+	}
+	reply, err := h.do(ctx, c, 0, cmd)
 	if err != nil || c.DryRun {
 		return nil, err
 	}
@@ -42,6 +46,9 @@ func (h *Handlers) AllocateAddress(ctx context.Context, c *api.Call, in *model.A
 	for _, r := range reply.Events {
 		if e, ok := r.Event.(events.AddressAllocated); ok {
 			out.PublicIp, out.AllocationId = new(e.Address.String()), some(e.Allocation)
+			if e.Pool != "" {
+				out.PublicIpv4Pool = some(e.Pool)
+			}
 		}
 	}
 	return out, nil
@@ -198,9 +205,49 @@ func (h *Handlers) DescribeAddresses(ctx context.Context, c *api.Call, in *model
 func (v view) address(a *state.Address) model.Address {
 	out := model.Address{PublicIp: new(a.Address.String()), AllocationId: some(a.Allocation), Domain: new("vpc"), PublicIpv4Pool: new(pool),
 		NetworkBorderGroup: &v.Meta.Region}
+	if r, ok := v.RangeOf(a.Address); ok {
+		out.PublicIpv4Pool = some(r.Pool)
+	}
 	if a.Association != "" {
 		out.AssociationId, out.InstanceId, out.NetworkInterfaceId = some(a.Association), some(a.Instance), some(a.Interface)
 		out.NetworkInterfaceOwnerId, out.PrivateIpAddress = some(a.Account), new(a.Private.String())
 	}
 	return out
+}
+
+var addressAttributeListing = listing[model.AddressAttribute]{tagless: true, min: 1, max: 1000}
+
+// DescribeAddressesAttribute lists the Elastic IP addresses with the names that
+// their account gave them: none, since names follow from the addresses here.
+func (h *Handlers) DescribeAddressesAttribute(ctx context.Context, c *api.Call, in *model.DescribeAddressesAttributeInput) (*model.DescribeAddressesAttributeOutput, error) {
+	if err := ids.Allocation.CheckAll(in.AllocationIds); err != nil {
+		return nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	account := events.AccountID(c.Account)
+	list, err := byID(in.AllocationIds,
+		func(id string) (*state.Address, bool) { return v.Allocation(account, events.AllocationID(id)) },
+		func(yield func(*state.Address)) {
+			for a := range v.AddressesOf(account) {
+				if a.Allocation != "" {
+					yield(a)
+				}
+			}
+		},
+		func(names []string) error {
+			return events.Faultf(ids.Allocation.NotFound, "The allocation ID '%s' does not exist", names[0])
+		})
+	if err != nil {
+		return nil, err
+	}
+	var rows []row[model.AddressAttribute]
+	for _, a := range list {
+		rows = append(rows, row[model.AddressAttribute]{key: string(a.Address.AsSlice()), shown: model.AddressAttribute{PublicIp: new(a.Address.String()), AllocationId: some(a.Allocation)}})
+	}
+	out := new(model.DescribeAddressesAttributeOutput)
+	out.Addresses, out.NextToken, err = addressAttributeListing.choose(h, c, ask{nil, in.MaxResults, in.NextToken}, rows)
+	return out, err
 }

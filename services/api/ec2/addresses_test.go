@@ -117,7 +117,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, c := range [][]string{
 		{"InvalidParameterValue", "AllocateAddress", "Domain", "standard"},
-		{"InvalidPublicIpv4PoolID.NotFound", "AllocateAddress", "PublicIpv4Pool", "ipv4pool-ec2-1"},
+		{"InvalidPublicIpv4PoolID.NotFound", "AllocateAddress", "PublicIpv4Pool", "ipv4pool-ec2-01234567"},
 		{"InvalidParameterValue", "AllocateAddress", "NetworkBorderGroup", "elsewhere"},
 		{"InvalidParameterValue", "ReleaseAddress", "PublicIp", ip, "NetworkBorderGroup", "elsewhere"},
 		{"UnsupportedOperation", "AllocateAddress", "CustomerOwnedIpv4Pool", "x"},

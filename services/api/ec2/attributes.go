@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 
 	"skerry/events"
 	"skerry/services/api"
+	"skerry/services/api/filter"
 	"skerry/services/api/ids"
 	"skerry/services/api/model"
 	"skerry/services/compute"
@@ -47,7 +47,7 @@ func (h *Handlers) DescribeInstanceAttribute(ctx context.Context, c *api.Call, i
 	case "disableApiTermination":
 		out.DisableApiTermination = yes(i.DisableTermination)
 	case "disableApiStop":
-		out.DisableApiStop = yes(false)
+		out.DisableApiStop = yes(i.DisableStop)
 	case "instanceInitiatedShutdownBehavior":
 		out.InstanceInitiatedShutdownBehavior = text(i.Shutdown)
 	case "rootDeviceName":
@@ -57,16 +57,21 @@ func (h *Handlers) DescribeInstanceAttribute(ctx context.Context, c *api.Call, i
 	case "productCodes":
 		out.ProductCodes = []model.ProductCode{}
 	case "sourceDestCheck":
-		out.SourceDestCheck = yes(!i.NoSrcCheck)
+		out.SourceDestCheck = yes(true)
+		for _, f := range i.Interfaces(v.View) {
+			if f.Interface.DeviceIndex == 0 {
+				out.SourceDestCheck = yes(!f.NoSrcCheck)
+			}
+		}
 	case "groupSet":
 		out.Groups = []model.GroupIdentifier{}
-		for _, f := range i.Interfaces {
-			if f.DeviceIndex == 0 {
-				out.Groups = v.groups(f.Groups)
+		for _, f := range i.Interfaces(v.View) {
+			if f.Interface.DeviceIndex == 0 {
+				out.Groups = v.groups(f.Interface.Groups)
 			}
 		}
 	case "ebsOptimized":
-		out.EbsOptimized = yes(false)
+		out.EbsOptimized = yes(i.EBSOptimized)
 	case "sriovNetSupport":
 		out.SriovNetSupport = new(model.AttributeValue)
 	case "enaSupport":
@@ -87,7 +92,6 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 		return nil, err
 	}
 	cmd := events.ModifyInstance{Instance: events.InstanceID(*in.InstanceId)}
-	stopped := "" // an attribute that only a stopped instance may change
 	var names []string
 	has := func(name string, set bool) bool {
 		if set {
@@ -126,25 +130,51 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 		}
 		cmd.Groups = typed[events.GroupID](in.Groups)
 	}
-	if has("disableApiStop", in.DisableApiStop != nil) && value(in.DisableApiStop.Value) {
-		return nil, unsupported("DisableApiStop", "an instance whose root is an instance store cannot be stopped in any case.")
+	if has("disableApiStop", in.DisableApiStop != nil) {
+		cmd.DisableStop = in.DisableApiStop.Value
 	}
-	for _, a := range []param{
-		{"kernel", in.Kernel != nil}, {"ramdisk", in.Ramdisk != nil}, {"ebsOptimized", in.EbsOptimized != nil},
-		{"enaSupport", in.EnaSupport != nil}, {"sriovNetSupport", in.SriovNetSupport != nil},
-	} {
-		if has(a.name, a.set) {
-			stopped = a.name
+	if has("ebsOptimized", in.EbsOptimized != nil) {
+		cmd.EBSOptimized = in.EbsOptimized.Value
+	}
+	for _, f := range []struct {
+		name string
+		kind ids.Kind
+		in   *model.AttributeValue
+		to   **events.ImageID
+	}{{"kernel", ids.Kernel, in.Kernel, &cmd.Kernel}, {"ramdisk", ids.Ramdisk, in.Ramdisk, &cmd.Ramdisk}} {
+		if has(f.name, f.in != nil) {
+			if err := f.kind.Check(value(f.in.Value)); err != nil {
+				return nil, err
+			}
+			*f.to = new(events.ImageID(*f.in.Value))
 		}
 	}
-	has("blockDeviceMapping", len(in.BlockDeviceMappings) > 0)
+	if has("blockDeviceMapping", len(in.BlockDeviceMappings) > 0) {
+		for _, m := range in.BlockDeviceMappings {
+			if err := refuse(param{"BlockDeviceMapping.N.Ebs.VolumeId", value(m.Ebs).VolumeId != nil}, param{"BlockDeviceMapping.N.VirtualName", m.VirtualName != nil},
+				param{"BlockDeviceMapping.N.NoDevice", m.NoDevice != nil}); err != nil {
+				return nil, err
+			}
+			b := events.BlockDevice{Device: value(m.DeviceName)}
+			if d := value(m.Ebs).DeleteOnTermination; d != nil {
+				b.Keep = new(!*d)
+			}
+			cmd.Devices = append(cmd.Devices, b)
+		}
+	}
+	drivers := "" // an attribute about drivers that no guest here needs
+	for _, a := range []param{{"enaSupport", in.EnaSupport != nil}, {"sriovNetSupport", in.SriovNetSupport != nil}} {
+		if has(a.name, a.set) {
+			drivers = a.name
+		}
+	}
 	switch {
 	case len(names) == 0:
 		return nil, events.Faultf("InvalidParameterCombination", "No attributes specified.")
 	case len(names) > 1:
 		return nil, events.Faultf("InvalidParameterCombination", "Fields for multiple attribute types specified: %s", strings.Join(names, ", "))
 	}
-	if stopped != "" || names[0] == "blockDeviceMapping" || names[0] == "disableApiStop" {
+	if drivers != "" {
 		v, err := h.read(ctx)
 		if err != nil {
 			return nil, err
@@ -153,33 +183,154 @@ func (h *Handlers) ModifyInstanceAttribute(ctx context.Context, c *api.Call, in 
 		switch {
 		case err != nil:
 			return nil, err
-		case names[0] == "blockDeviceMapping":
-			return new(model.ModifyInstanceAttributeOutput), v.checkMapped(i, in.BlockDeviceMappings)
-		case stopped != "" && i.State != state.Stopped:
+		case i.State != state.Stopped:
 			return nil, events.Faultf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", i.ID)
-		case stopped != "":
-			return nil, unsupported("Attribute", "the attribute '%s' is the image's.", stopped)
 		}
-		return new(model.ModifyInstanceAttributeOutput), nil // it cannot be stopped, nor is it protected from that
+		return nil, unsupported("Attribute", "guests have virtio devices, for which the attribute '%s' means nothing.", drivers)
 	}
 	_, err := h.do(ctx, c, 0, cmd)
 	return new(model.ModifyInstanceAttributeOutput), err
 }
 
-// checkMapped accepts what the volumes of an instance are already: whether one is
-// deleted with its instance is settled when it is attached.
-func (v view) checkMapped(i *state.Instance, list []model.InstanceBlockDeviceMappingSpecification) error {
-	have := v.mapped(i)
-	for _, m := range list {
-		at := slices.IndexFunc(have, func(o model.InstanceBlockDeviceMapping) bool { return *o.DeviceName == value(m.DeviceName) })
-		if at < 0 {
-			return events.Faultf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", value(m.DeviceName))
-		}
-		if d := value(m.Ebs).DeleteOnTermination; d != nil && *d != *have[at].Ebs.DeleteOnTermination {
-			return unsupported("BlockDeviceMapping.Ebs.DeleteOnTermination", "the volume at %s keeps what it was attached with.", *have[at].DeviceName)
+// ResetInstanceAttribute takes an attribute back to what it is without anybody's
+// wish: kernel and ramdisk to the image's, source and destination checks on.
+func (h *Handlers) ResetInstanceAttribute(ctx context.Context, c *api.Call, in *model.ResetInstanceAttributeInput) (*model.ResetInstanceAttributeOutput, error) {
+	if err := ids.Instance.Check(value(in.InstanceId)); err != nil {
+		return nil, err
+	}
+	cmd := events.ModifyInstance{Instance: events.InstanceID(*in.InstanceId)}
+	switch a := value(in.Attribute); a {
+	case "kernel":
+		cmd.Kernel = new(events.ImageID)
+	case "ramdisk":
+		cmd.Ramdisk = new(events.ImageID)
+	case "sourceDestCheck":
+		cmd.SourceDestCheck = new(true)
+	default:
+		return nil, events.Faultf("InvalidParameterValue", "The attribute '%s' cannot be reset; kernel, ramdisk and sourceDestCheck can.", a)
+	}
+	_, err := h.do(ctx, c, 0, cmd)
+	return new(model.ResetInstanceAttributeOutput), err
+}
+
+// ModifyInstanceMetadataOptions changes how the metadata service answers an
+// instance.
+func (h *Handlers) ModifyInstanceMetadataOptions(ctx context.Context, c *api.Call, in *model.ModifyInstanceMetadataOptionsInput) (*model.ModifyInstanceMetadataOptionsOutput, error) {
+	if err := ids.Instance.Check(value(in.InstanceId)); err != nil {
+		return nil, err
+	}
+	if err := refuse(param{"HttpProtocolIpv6", isOther(in.HttpProtocolIpv6, "disabled")}); err != nil {
+		return nil, err
+	}
+	if n := in.HttpPutResponseHopLimit; n != nil && (*n < 1 || *n > 64) {
+		return nil, events.Faultf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid. Expecting a value between 1 and 64.", *n)
+	}
+	reply, err := h.do(ctx, c, 0, events.ModifyInstance{Instance: events.InstanceID(*in.InstanceId), Metadata: &events.MetadataOptions{
+		HTTPTokens: value(in.HttpTokens), HopLimit: int(value(in.HttpPutResponseHopLimit)), Endpoint: value(in.HttpEndpoint), InstanceTags: value(in.InstanceMetadataTags)}})
+	if err != nil || c.DryRun {
+		return nil, err
+	}
+	out := &model.ModifyInstanceMetadataOptionsOutput{InstanceId: in.InstanceId}
+	for _, r := range reply.Events {
+		if e, ok := r.Event.(events.InstanceModified); ok && e.Metadata != nil {
+			m := e.Metadata
+			out.InstanceMetadataOptions = &model.InstanceMetadataOptionsResponse{State: new("pending"), HttpTokens: &m.HTTPTokens, HttpPutResponseHopLimit: new(int32(m.HopLimit)),
+				HttpEndpoint: &m.Endpoint, HttpProtocolIpv6: new("disabled"), InstanceMetadataTags: &m.InstanceTags}
 		}
 	}
-	return nil
+	return out, nil
+}
+
+// MonitorInstances asks for figures every minute. The region keeps the wish;
+// figures are the operator's own.
+func (h *Handlers) MonitorInstances(ctx context.Context, c *api.Call, in *model.MonitorInstancesInput) (*model.MonitorInstancesOutput, error) {
+	list, err := h.monitor(ctx, c, in.InstanceIds, true)
+	return &model.MonitorInstancesOutput{InstanceMonitorings: list}, err
+}
+
+// UnmonitorInstances takes the wish back.
+func (h *Handlers) UnmonitorInstances(ctx context.Context, c *api.Call, in *model.UnmonitorInstancesInput) (*model.UnmonitorInstancesOutput, error) {
+	list, err := h.monitor(ctx, c, in.InstanceIds, false)
+	return &model.UnmonitorInstancesOutput{InstanceMonitorings: list}, err
+}
+
+func (h *Handlers) monitor(ctx context.Context, c *api.Call, names []string, on bool) ([]model.InstanceMonitoring, error) {
+	if err := ids.Instance.CheckAll(names); err != nil {
+		return nil, err
+	}
+	if _, err := h.do(ctx, c, 0, events.ModifyInstances{Instances: typed[events.InstanceID](names), Change: events.ModifyInstance{Monitoring: &on}}); err != nil {
+		return nil, err
+	}
+	shown := "disabling"
+	if on {
+		shown = "pending"
+	}
+	out := []model.InstanceMonitoring{}
+	for _, id := range names {
+		out = append(out, model.InstanceMonitoring{InstanceId: &id, Monitoring: &model.Monitoring{State: &shown}})
+	}
+	return out, nil
+}
+
+type creditRow = row[model.InstanceCreditSpecification]
+
+var creditListing = listing[model.InstanceCreditSpecification]{tagless: true, fields: filter.Fields[creditRow]{
+	"instance-id": func(r creditRow) []string { return word(r.shown.InstanceId) },
+}}
+
+// DescribeInstanceCreditSpecifications tells how bursts are charged. Without ids
+// it lists what is unlimited, as EC2 does.
+func (h *Handlers) DescribeInstanceCreditSpecifications(ctx context.Context, c *api.Call, in *model.DescribeInstanceCreditSpecificationsInput) (*model.DescribeInstanceCreditSpecificationsOutput, error) {
+	if err := ids.Instance.CheckAll(in.InstanceIds); err != nil {
+		return nil, err
+	}
+	if err := notTogether("instanceIds", len(in.InstanceIds) > 0, "maxResults", in.MaxResults != nil); err != nil {
+		return nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := v.instances(c, in.InstanceIds)
+	if err != nil {
+		return nil, err
+	}
+	credits := func(i *state.Instance) string {
+		t, _ := compute.FindType(i.Shape.Type)
+		return t.Credits(i.Credits)
+	}
+	burstable := list[:0]
+	for _, i := range list {
+		switch {
+		case !i.Live():
+		case credits(i) == "" && len(in.InstanceIds) > 0:
+			return nil, events.Faultf("InvalidParameterCombination", "The instance '%s' is of the type '%s', which has no CPU credits.", i.ID, i.Shape.Type)
+		case credits(i) == "unlimited" || credits(i) != "" && len(in.InstanceIds) > 0:
+			burstable = append(burstable, i)
+		}
+	}
+	out := new(model.DescribeInstanceCreditSpecificationsOutput)
+	out.InstanceCreditSpecifications, out.NextToken, err = chooseFrom(creditListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, burstable, launchOrder,
+		func(i *state.Instance) creditRow {
+			return creditRow{shown: model.InstanceCreditSpecification{InstanceId: some(i.ID), CpuCredits: new(credits(i))}}
+		})
+	return out, err
+}
+
+// GetPasswordData has nothing to tell: only Windows sets a password.
+func (h *Handlers) GetPasswordData(ctx context.Context, c *api.Call, in *model.GetPasswordDataInput) (*model.GetPasswordDataOutput, error) {
+	if err := ids.Instance.Check(value(in.InstanceId)); err != nil {
+		return nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, err := v.one(c, in.InstanceId)
+	if err != nil {
+		return nil, err
+	}
+	return &model.GetPasswordDataOutput{InstanceId: in.InstanceId, PasswordData: new(""), Timestamp: new(i.LaunchTime())}, nil
 }
 
 // flatten moves a change given by Attribute and Value to where the structured

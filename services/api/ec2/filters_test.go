@@ -1,9 +1,13 @@
 package ec2
 
 import (
+	"encoding/json"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"skerry/events"
@@ -114,12 +118,12 @@ var describes = []described{
 		tag-value tagSet/item/value`},
 	{action: "DescribeImages", rows: "imagesSet/item", id: "imageId", fields: names(imageListing.fields), filters: `
 		architecture architecture
-		block-device-mapping.delete-on-termination -
-		block-device-mapping.device-name -
-		block-device-mapping.snapshot-id -
-		block-device-mapping.volume-size -
-		block-device-mapping.volume-type -
-		block-device-mapping.encrypted -
+		block-device-mapping.delete-on-termination blockDeviceMapping/item/ebs/deleteOnTermination
+		block-device-mapping.device-name blockDeviceMapping/item/deviceName
+		block-device-mapping.snapshot-id blockDeviceMapping/item/ebs/snapshotId
+		block-device-mapping.volume-size blockDeviceMapping/item/ebs/volumeSize
+		block-device-mapping.volume-type blockDeviceMapping/item/ebs/volumeType
+		block-device-mapping.encrypted blockDeviceMapping/item/ebs/encrypted
 		creation-date creationDate
 		description description
 		ena-support enaSupport
@@ -166,10 +170,10 @@ var describes = []described{
 		cidr-block-association.association-id cidrBlockAssociationSet/item/associationId
 		cidr-block-association.state cidrBlockAssociationSet/item/cidrBlockState/state
 		dhcp-options-id dhcpOptionsId
-		ipv6-cidr-block-association.ipv6-cidr-block -
-		ipv6-cidr-block-association.ipv6-pool -
-		ipv6-cidr-block-association.association-id -
-		ipv6-cidr-block-association.state -
+		ipv6-cidr-block-association.ipv6-cidr-block ipv6CidrBlockAssociationSet/item/ipv6CidrBlock
+		ipv6-cidr-block-association.ipv6-pool ipv6CidrBlockAssociationSet/item/ipv6Pool
+		ipv6-cidr-block-association.association-id ipv6CidrBlockAssociationSet/item/associationId
+		ipv6-cidr-block-association.state ipv6CidrBlockAssociationSet/item/ipv6CidrBlockState/state
 		is-default isDefault
 		isDefault isDefault
 		owner-id ownerId
@@ -191,9 +195,9 @@ var describes = []described{
 		defaultForAz defaultForAz
 		enable-dns64 enableDns64
 		enable-lni-at-device-index -
-		ipv6-cidr-block-association.ipv6-cidr-block -
-		ipv6-cidr-block-association.association-id -
-		ipv6-cidr-block-association.state -
+		ipv6-cidr-block-association.ipv6-cidr-block ipv6CidrBlockAssociationSet/item/ipv6CidrBlock
+		ipv6-cidr-block-association.association-id ipv6CidrBlockAssociationSet/item/associationId
+		ipv6-cidr-block-association.state ipv6CidrBlockAssociationSet/item/ipv6CidrBlockState/state
 		ipv6-native ipv6Native
 		map-customer-owned-ip-on-launch mapCustomerOwnedIpOnLaunch
 		map-public-ip-on-launch mapPublicIpOnLaunch
@@ -241,25 +245,122 @@ var describes = []described{
 		owner-id ownerId
 		tag-key tagSet/item/key
 		tag-value tagSet/item/value`},
+	{action: "DescribeNetworkAcls", rows: "networkAclSet/item", id: "networkAclId", fields: names(aclListing.fields), filters: `
+		association.association-id associationSet/item/networkAclAssociationId
+		association.network-acl-id associationSet/item/networkAclId
+		association.subnet-id associationSet/item/subnetId
+		default default
+		entry.cidr entrySet/item/cidrBlock
+		entry.egress entrySet/item/egress
+		entry.icmp.code entrySet/item/icmpTypeCode/code
+		entry.icmp.type entrySet/item/icmpTypeCode/type
+		entry.ipv6-cidr entrySet/item/ipv6CidrBlock
+		entry.port-range.from entrySet/item/portRange/from
+		entry.port-range.to entrySet/item/portRange/to
+		entry.protocol entrySet/item/protocol
+		entry.rule-action entrySet/item/ruleAction
+		entry.rule-number entrySet/item/ruleNumber
+		network-acl-id networkAclId
+		owner-id ownerId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-id vpcId`},
+	{action: "DescribeNatGateways", rows: "natGatewaySet/item", id: "natGatewayId", fields: names(natListing.fields), filters: `
+		nat-gateway-id natGatewayId
+		state state
+		subnet-id subnetId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-id vpcId`},
+	{action: "DescribeEgressOnlyInternetGateways", rows: "egressOnlyInternetGatewaySet/item", id: "egressOnlyInternetGatewayId", fields: names(egressListing.fields), filters: `
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value`},
+	{action: "DescribeVpcPeeringConnections", rows: "vpcPeeringConnectionSet/item", id: "vpcPeeringConnectionId", fields: names(peeringListing.fields), filters: `
+		accepter-vpc-info.cidr-block accepterVpcInfo/cidrBlock
+		accepter-vpc-info.owner-id accepterVpcInfo/ownerId
+		accepter-vpc-info.vpc-id accepterVpcInfo/vpcId
+		expiration-time expirationTime
+		requester-vpc-info.cidr-block requesterVpcInfo/cidrBlock
+		requester-vpc-info.owner-id requesterVpcInfo/ownerId
+		requester-vpc-info.vpc-id requesterVpcInfo/vpcId
+		status-code status/code
+		status-message status/message
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		vpc-peering-connection-id vpcPeeringConnectionId`},
+	{action: "DescribeCustomerGateways", rows: "customerGatewaySet/item", id: "customerGatewayId", fields: names(customerListing.fields), filters: `
+		bgp-asn bgpAsn
+		customer-gateway-id customerGatewayId
+		ip-address ipAddress
+		state state
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		type type`},
+	{action: "DescribeVpnGateways", rows: "vpnGatewaySet/item", id: "vpnGatewayId", fields: names(vpnGatewayListing.fields), filters: `
+		amazon-side-asn amazonSideAsn
+		attachment.state attachments/item/state
+		attachment.vpc-id attachments/item/vpcId
+		availability-zone availabilityZone
+		state state
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		type type
+		vpn-gateway-id vpnGatewayId`},
+	{action: "DescribeVpnConnections", rows: "vpnConnectionSet/item", id: "vpnConnectionId", fields: names(vpnListing.fields), filters: `
+		bgp-asn ~
+		customer-gateway-configuration ~
+		customer-gateway-id customerGatewayId
+		option.static-routes-only options/staticRoutesOnly
+		route.destination-cidr-block routes/item/destinationCidrBlock
+		state state
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		transit-gateway-id -
+		type type
+		vpn-connection-id vpnConnectionId
+		vpn-gateway-id vpnGatewayId`},
+	{action: "DescribeManagedPrefixLists", rows: "prefixListSet/item", id: "prefixListId", fields: names(prefixListListing.fields), filters: `
+		owner-id ownerId
+		prefix-list-id prefixListId
+		prefix-list-name prefixListName`},
+	{action: "DescribePublicIpv4Pools", rows: "publicIpv4PoolSet/item", id: "poolId", fields: names(poolListing.fields), filters: `
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value`},
+	{action: "DescribeFlowLogs", rows: "flowLogSet/item", id: "flowLogId", fields: names(flowLogListing.fields), filters: `
+		deliver-log-status deliverLogsStatus
+		flow-log-id flowLogId
+		log-destination-type logDestinationType
+		log-group-name logGroupName
+		resource-id resourceId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		traffic-type trafficType`},
+	{action: "DescribeDhcpOptions", rows: "dhcpOptionsSet/item", id: "dhcpOptionsId", fields: names(dhcpListing.fields), filters: `
+		dhcp-options-id dhcpOptionsId
+		key dhcpConfigurationSet/item/key
+		owner-id ownerId
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		value dhcpConfigurationSet/item/valueSet/item/value`},
 	{action: "DescribeRouteTables", rows: "routeTableSet/item", id: "routeTableId", fields: names(tableListing.fields), filters: `
-		association.gateway-id -
+		association.gateway-id associationSet/item/gatewayId
 		association.main associationSet/item/main
 		association.route-table-association-id associationSet/item/routeTableAssociationId
 		association.route-table-id associationSet/item/routeTableId
-		association.subnet-id -
+		association.subnet-id associationSet/item/subnetId
 		owner-id ownerId
 		route-table-id routeTableId
 		route.destination-cidr-block routeSet/item/destinationCidrBlock
-		route.destination-ipv6-cidr-block -
-		route.destination-prefix-list-id -
-		route.egress-only-internet-gateway-id -
+		route.destination-ipv6-cidr-block routeSet/item/destinationIpv6CidrBlock
+		route.destination-prefix-list-id routeSet/item/destinationPrefixListId
+		route.egress-only-internet-gateway-id routeSet/item/egressOnlyInternetGatewayId
 		route.gateway-id routeSet/item/gatewayId
-		route.instance-id -
-		route.nat-gateway-id -
+		route.instance-id routeSet/item/instanceId
+		route.nat-gateway-id routeSet/item/natGatewayId
 		route.origin routeSet/item/origin
 		route.state routeSet/item/state
 		route.transit-gateway-id -
-		route.vpc-peering-connection-id -
+		route.vpc-peering-connection-id routeSet/item/vpcPeeringConnectionId
 		tag-key tagSet/item/key
 		tag-value tagSet/item/value
 		vpc-id vpcId`},
@@ -286,13 +387,13 @@ var describes = []described{
 		group-id groupSet/item/groupId
 		group-name groupSet/item/groupName
 		interface-type interfaceType
-		ipv6-addresses.ipv6-address -
+		ipv6-addresses.ipv6-address ipv6AddressesSet/item/ipv6Address
 		mac-address macAddress
 		network-interface-id networkInterfaceId
 		owner-id ownerId
 		private-dns-name privateDnsName
 		private-ip-address privateIpAddress
-		requester-id -
+		requester-id requesterId
 		requester-managed requesterManaged
 		source-dest-check sourceDestCheck
 		status status
@@ -348,6 +449,63 @@ var describes = []described{
 		volume-status.details-name volumeStatus/details/item/name
 		volume-status.details-status volumeStatus/details/item/status
 		volume-status.status volumeStatus/status`},
+	{action: "DescribeSnapshots", params: []string{"Owner.1", "self", "Owner.2", bob}, rows: "snapshotSet/item", id: "snapshotId", fields: names(snapshotListing.fields), filters: `
+		description description
+		encrypted encrypted
+		owner-alias -
+		owner-id ownerId
+		progress progress
+		snapshot-id snapshotId
+		start-time startTime
+		status status
+		storage-tier storageTier
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value
+		volume-id volumeId
+		volume-size volumeSize`},
+	{action: "DescribeVolumesModifications", rows: "volumeModificationSet/item", id: "volumeId", fields: names(modificationListing.fields), filters: `
+		modification-state modificationState
+		original-iops originalIops
+		original-size originalSize
+		original-volume-type originalVolumeType
+		originalMultiAttachEnabled originalMultiAttachEnabled
+		start-time startTime
+		target-iops targetIops
+		target-size targetSize
+		target-volume-type targetVolumeType
+		targetMultiAttachEnabled targetMultiAttachEnabled
+		volume-id volumeId`},
+	{action: "DescribePlacementGroups", rows: "placementGroupSet/item", id: "groupName", fields: names(placementListing.fields), filters: `
+		group-arn groupArn
+		group-name groupName
+		spread-level spreadLevel
+		state state
+		strategy strategy
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value`},
+	{action: "DescribeLaunchTemplates", rows: "launchTemplates/item", id: "launchTemplateId", fields: names(templateListing.fields), filters: `
+		create-time createTime
+		launch-template-name launchTemplateName
+		tag-key tagSet/item/key
+		tag-value tagSet/item/value`},
+	{action: "DescribeLaunchTemplateVersions", params: []string{"LaunchTemplateVersion.1", "$Latest", "LaunchTemplateVersion.2", "$Default"}, rows: "launchTemplateVersionSet/item",
+		id: "launchTemplateId versionNumber", fields: names(versionListing.fields), filters: `
+		create-time createTime
+		ebs-optimized launchTemplateData/ebsOptimized
+		host-resource-group-arn launchTemplateData/placement/hostResourceGroupArn
+		http-endpoint launchTemplateData/metadataOptions/httpEndpoint
+		http-protocol-ipv4 -
+		http-tokens launchTemplateData/metadataOptions/httpTokens
+		iam-instance-profile launchTemplateData/iamInstanceProfile/arn
+		image-id launchTemplateData/imageId
+		instance-type launchTemplateData/instanceType
+		is-default-version defaultVersion
+		kernel-id launchTemplateData/kernelId
+		license-configuration-arn launchTemplateData/licenseSet/item/licenseConfigurationArn
+		network-card-index launchTemplateData/networkInterfaceSet/item/networkCardIndex
+		ram-disk-id launchTemplateData/ramDiskId`},
+	{action: "DescribeInstanceCreditSpecifications", rows: "instanceCreditSpecificationSet/item", id: "instanceId", fields: names(creditListing.fields), filters: `
+		instance-id instanceId`},
 	{action: "DescribeInstances", up: "reservationSet/item", rows: "instancesSet/item", id: "instanceId", fields: names(instanceListing.fields), filters: `
 		affinity -
 		architecture architecture
@@ -383,7 +541,7 @@ var describes = []described{
 		instance.group-id groupSet/item/groupId
 		instance.group-name groupSet/item/groupName
 		ip-address ipAddress
-		ipv6-address -
+		ipv6-address ipv6Address
 		kernel-id kernelId
 		key-name keyName
 		launch-index amiLaunchIndex
@@ -427,12 +585,12 @@ var describes = []described{
 		network-interface.description networkInterfaceSet/item/description
 		network-interface.group-id networkInterfaceSet/item/groupSet/item/groupId
 		network-interface.group-name networkInterfaceSet/item/groupSet/item/groupName
-		network-interface.ipv4-prefixes.ipv4-prefix -
-		network-interface.ipv6-address -
-		network-interface.ipv6-addresses.ipv6-address -
-		network-interface.ipv6-addresses.is-primary-ipv6 -
+		network-interface.ipv4-prefixes.ipv4-prefix networkInterfaceSet/item/ipv4PrefixSet/item/ipv4Prefix
+		network-interface.ipv6-address networkInterfaceSet/item/ipv6AddressesSet/item/ipv6Address
+		network-interface.ipv6-addresses.ipv6-address networkInterfaceSet/item/ipv6AddressesSet/item/ipv6Address
+		network-interface.ipv6-addresses.is-primary-ipv6 networkInterfaceSet/item/ipv6AddressesSet/item/isPrimaryIpv6
 		network-interface.ipv6-native =false@networkInterfaceSet/item
-		network-interface.ipv6-prefixes.ipv6-prefix -
+		network-interface.ipv6-prefixes.ipv6-prefix networkInterfaceSet/item/ipv6PrefixSet/item/ipv6Prefix
 		network-interface.mac-address networkInterfaceSet/item/macAddress
 		network-interface.network-interface-id networkInterfaceSet/item/networkInterfaceId
 		network-interface.outpost-arn -
@@ -574,6 +732,11 @@ func TestFilters(t *testing.T) {
 					}
 				}
 			}
+			for _, f := range documentedFilters(d.action) {
+				if !slices.Contains(documented, f) {
+					t.Errorf("the filter %s is documented and not in the table", f)
+				}
+			}
 			for _, f := range d.fields {
 				if !slices.Contains(documented, f) {
 					t.Errorf("the filter %s is not in the table", f)
@@ -584,6 +747,38 @@ func TestFilters(t *testing.T) {
 		})
 	}
 }
+
+// documentedFilters are what the public API model's texts say that an action can
+// filter by, but for tag:KEY; none where the module cache has no model.
+func documentedFilters(action string) (out []string) {
+	op, ok := struct{ Input, Output struct{ Shape string } }{}, false
+	if m := public(); m != nil {
+		op, ok = m.Operations[action]
+	}
+	text := filterTexts()[op.Input.Shape+"$Filters"]
+	if !ok || text == "" {
+		return nil
+	}
+	for _, m := range regexp.MustCompile(`<li>\s*<p>\s*<code>([^<]+)</code>`).FindAllStringSubmatch(text, -1) {
+		if !strings.HasPrefix(m[1], "tag:") && m[1] != "tag" {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// filterTexts are the model's texts about filters, by structure and member.
+var filterTexts = sync.OnceValue(func() map[string]string {
+	var texts struct {
+		Shapes map[string]struct{ Refs map[string]string }
+	}
+	if b, err := os.ReadFile(publicModel("docs-2.json")); err == nil {
+		if err := json.Unmarshal(b, &texts); err != nil {
+			panic(err)
+		}
+	}
+	return texts.Shapes["FilterList"].Refs
+})
 
 // variety is a world whose resources differ in what can differ.
 func variety(t *testing.T) *world {
@@ -605,7 +800,15 @@ func variety(t *testing.T) *world {
 	w.ok(alice, "ModifyInstanceAttribute", "InstanceId", up[0], "SourceDestCheck.Value", "false")
 	w.web(t)
 	w.network(t, up)
+	w.acls()
+	w.beside()
 	w.volumes(t, up[0])
+	w.interfaces(t)
+	w.snapshots(t)
+	w.templates()
+	w.routes()
+	w.gateways()
+	w.vpns()
 	w.ok(alice, "TerminateInstances", "InstanceId.1", up[2])
 	w.run(alice, "ImageId", image, "InstanceType", "sk1.tiny", "KeyName", "two", "MetadataOptions.HttpEndpoint", "disabled", "Placement.AvailabilityZone", "isle-1c")
 	i, _ := w.view().Instance(alice, events.InstanceID(up[1]))
@@ -645,6 +848,32 @@ func (w *world) network(t *testing.T, instances []string) {
 	}
 }
 
+// acls makes a network ACL with rules of every kind.
+func (w *world) acls() {
+	vpc, _ := w.view().DefaultVPC(alice)
+	id := w.ok(alice, "CreateNetworkAcl", "VpcId", string(vpc.ID), "TagSpecification.1.ResourceType", "network-acl", "TagSpecification.1.Tag.1.Key", "Name").text("networkAcl/networkAclId")
+	for n, protocol := range map[string]string{"10": "6", "20": "1", "30": "58"} {
+		params := []string{"NetworkAclId", id, "RuleNumber", n, "Egress", "false", "RuleAction", "allow", "Protocol", protocol, "PortRange.From", "80", "PortRange.To", "443", "Icmp.Type", "8", "Icmp.Code", "0"}
+		if protocol == "58" {
+			params = append(params, "Ipv6CidrBlock", "2001:db8::/32")
+		} else {
+			params = append(params, "CidrBlock", "10.0.0.0/8")
+		}
+		w.ok(alice, "CreateNetworkAclEntry", params...)
+	}
+}
+
+// interfaces is a network with IPv6, and interfaces with all that they can have.
+func (w *world) interfaces(t *testing.T) {
+	n := w.ok(alice, "CreateVpc", "CidrBlock", "10.0.0.0/16", "AmazonProvidedIpv6CidrBlock", "true")
+	six := strings.Replace(n.text("vpc/ipv6CidrBlockAssociationSet/item/ipv6CidrBlock"), "/56", "/64", 1)
+	subnet := w.ok(alice, "CreateSubnet", "VpcId", n.text("vpc/vpcId"), "CidrBlock", "10.0.0.0/24", "Ipv6CidrBlock", six, "AvailabilityZone", "isle-1a").text("subnet/subnetId")
+	w.ok(alice, "CreateNetworkInterface", "SubnetId", subnet, "Description", "spare", "SecondaryPrivateIpAddressCount", "1", "Ipv6AddressCount", "1")
+	w.run(alice, "InstanceType", "t3.small", "NetworkInterface.1.DeviceIndex", "0", "NetworkInterface.1.SubnetId", subnet, "NetworkInterface.1.Ipv6PrefixCount", "1",
+		"NetworkInterface.2.DeviceIndex", "1", "NetworkInterface.2.SubnetId", subnet, "NetworkInterface.2.Ipv4PrefixCount", "1", "NetworkInterface.2.Ipv6AddressCount", "2",
+		"NetworkInterface.2.DeleteOnTermination", "false")
+}
+
 // volumes makes one of each: creating, available, attached to the instance, and
 // in error.
 func (w *world) volumes(t *testing.T, instance string) {
@@ -657,4 +886,62 @@ func (w *world) volumes(t *testing.T, instance string) {
 	w.ok(alice, "CreateVolume", "AvailabilityZone", "isle-1a", "Size", "8")
 	w.ok(alice, "AttachVolume", "VolumeId", mine, "InstanceId", instance, "Device", "/dev/sdf")
 	w.disk(t, mine, events.DiskAttached)
+}
+
+// snapshots makes one that is kept and one that is not, images of them, one that
+// bob gives away, and volumes that are being modified and have been.
+func (w *world) snapshots(t *testing.T) {
+	mine := w.volume(alice, "isle-1b")
+	kept := w.kept(t, mine)
+	w.ok(alice, "CreateSnapshot", "VolumeId", w.volume(alice, "isle-1b", "SnapshotId", kept))
+	w.ok(alice, "RegisterImage", "Name", "disk", "RootDeviceName", "/dev/sda1", "KernelId", aki, "BlockDeviceMapping.1.DeviceName", "/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId", kept,
+		"BlockDeviceMapping.2.DeviceName", "/dev/sdf", "BlockDeviceMapping.2.Ebs.VolumeSize", "4", "BlockDeviceMapping.2.Ebs.VolumeType", "gp3", "BlockDeviceMapping.2.Ebs.DeleteOnTermination", "false")
+	his := w.ok(bob, "CreateSnapshot", "VolumeId", w.volume(bob, "isle-1b"), "Description", "for all").text("snapshotId")
+	w.ok(bob, "ModifySnapshotAttribute", "SnapshotId", his, "CreateVolumePermission.Add.1.Group", "all")
+	w.ok(alice, "ModifyVolume", "VolumeId", mine, "Size", "2")
+	r, _ := w.view().Volumes.Get(mine)
+	w.act(t, "", events.ReportVolume{Host: r.Host, Volume: r.ID, Epoch: r.Epoch, Boot: r.Boot, Phase: events.VolumeReady, Revision: r.Revision})
+	w.ok(alice, "ModifyVolume", "VolumeId", w.volume(alice, "isle-1b", "VolumeType", "gp3", "Iops", "3000"), "VolumeType", "io1", "Iops", "100", "Size", "5")
+}
+
+// templates makes placement groups of each strategy, and launch templates.
+func (w *world) templates() {
+	w.ok(alice, "CreatePlacementGroup", "GroupName", "far", "Strategy", "spread", "TagSpecification.1.ResourceType", "placement-group", "TagSpecification.1.Tag.1.Key", "team", "TagSpecification.1.Tag.1.Value", "red")
+	w.ok(alice, "CreatePlacementGroup", "GroupName", "near", "Strategy", "cluster")
+	w.ok(alice, "CreatePlacementGroup", "GroupName", "parts", "Strategy", "partition", "PartitionCount", "2")
+	d := "LaunchTemplateData."
+	id := w.ok(alice, "CreateLaunchTemplate", "LaunchTemplateName", "first", d+"ImageId", ami, d+"InstanceType", "t3.micro", d+"KernelId", aki, d+"RamDiskId", ari, d+"EbsOptimized", "true",
+		"TagSpecification.1.ResourceType", "launch-template", "TagSpecification.1.Tag.1.Key", "stage", "TagSpecification.1.Tag.1.Value", "beta").text("launchTemplate/launchTemplateId")
+	w.ok(alice, "CreateLaunchTemplateVersion", "LaunchTemplateId", id, d+"InstanceType", "t3.small", d+"EbsOptimized", "false", d+"MetadataOptions.HttpTokens", "required", d+"MetadataOptions.HttpEndpoint", "enabled",
+		d+"NetworkInterface.1.DeviceIndex", "0", d+"NetworkInterface.1.NetworkCardIndex", "0")
+	w.ok(alice, "CreateLaunchTemplate", "LaunchTemplateName", "second", d+"IamInstanceProfile.Arn", "arn:aws:iam::111111111111:instance-profile/web", d+"Placement.HostResourceGroupArn", "arn:aws:resource-groups:isle-1:111111111111:group/hosts",
+		d+"LicenseSpecification.1.LicenseConfigurationArn", "arn:aws:license-manager:isle-1:111111111111:license-configuration:lic-1", d+"MetadataOptions.HttpTokens", "optional")
+}
+
+// routes makes tables with routes to what they can lead to, in both families.
+func (w *world) routes() {
+	n := w.ok(alice, "CreateVpc", "CidrBlock", "10.3.0.0/16", "AmazonProvidedIpv6CidrBlock", "true")
+	vpc := n.text("vpc/vpcId")
+	subnet := w.ok(alice, "CreateSubnet", "VpcId", vpc, "CidrBlock", "10.3.0.0/24").text("subnet/subnetId")
+	gateway := w.ok(alice, "CreateInternetGateway").text("internetGateway/internetGatewayId")
+	w.ok(alice, "AttachInternetGateway", "InternetGatewayId", gateway, "VpcId", vpc)
+	table := w.ok(alice, "CreateRouteTable", "VpcId", vpc).text("routeTable/routeTableId")
+	w.ok(alice, "AssociateRouteTable", "RouteTableId", table, "SubnetId", subnet)
+	w.ok(alice, "CreateRoute", "RouteTableId", table, "DestinationIpv6CidrBlock", "::/0", "GatewayId", gateway)
+	w.ok(alice, "CreateRoute", "RouteTableId", table, "DestinationCidrBlock", "192.0.2.0/24", "InstanceId", w.run(alice, "SubnetId", subnet)[0])
+}
+
+// beside makes what networks are told and use beside their parts.
+func (w *world) beside() {
+	w.ok(alice, "CreateDhcpOptions", "DhcpConfiguration.1.Key", "domain-name", "DhcpConfiguration.1.Value.1", "example.com", "DhcpConfiguration.2.Key", "ntp-servers", "DhcpConfiguration.2.Value.1", "10.0.0.7",
+		"DhcpConfiguration.2.Value.2", "10.0.0.8", "TagSpecification.1.ResourceType", "dhcp-options", "TagSpecification.1.Tag.1.Key", "Name", "TagSpecification.1.Tag.1.Value", "ours")
+	w.ok(alice, "CreateManagedPrefixList", "PrefixListName", "desks", "AddressFamily", "IPv4", "MaxEntries", "5")
+	w.provision(alice, "203.0.113.0/24", "PoolTagSpecification.1.ResourceType", "ipv4pool-ec2", "PoolTagSpecification.1.Tag.1.Key", "Name", "PoolTagSpecification.1.Tag.1.Value", "ours")
+	w.provision(alice, "198.51.100.0/24")
+	vpc, _ := w.view().DefaultVPC(alice)
+	w.ok(alice, "CreateFlowLogs", "ResourceType", "VPC", "ResourceId.1", string(vpc.ID), "TrafficType", "ALL", "LogGroupName", "flows", "DeliverLogsPermissionArn", "arn:aws:iam::111111111111:role/flows",
+		"TagSpecification.1.ResourceType", "vpc-flow-log", "TagSpecification.1.Tag.1.Key", "Name", "TagSpecification.1.Tag.1.Value", "all")
+	w.ok(alice, "CreateFlowLogs", "ResourceType", "VPC", "ResourceId.1", string(vpc.ID), "TrafficType", "REJECT", "LogDestinationType", "s3", "LogDestination", "arn:aws:s3:::bucket")
+	list := w.ok(alice, "CreateManagedPrefixList", "PrefixListName", "homes", "AddressFamily", "IPv6", "MaxEntries", "5", "TagSpecification.1.ResourceType", "prefix-list", "TagSpecification.1.Tag.1.Key", "Name").text("prefixList/prefixListId")
+	w.ok(alice, "AuthorizeSecurityGroupIngress", "GroupName", "web", "IpPermissions.1.IpProtocol", "tcp", "IpPermissions.1.FromPort", "22", "IpPermissions.1.ToPort", "22", "IpPermissions.1.PrefixListIds.1.PrefixListId", list)
 }

@@ -163,6 +163,8 @@ func addRule(into *[]model.IpPermission, account events.AccountID, r events.Rule
 	switch {
 	case r.Group != "":
 		p.UserIdGroupPairs = append(p.UserIdGroupPairs, model.UserIdGroupPair{GroupId: some(r.Group), UserId: some(account), Description: some(r.Description)})
+	case r.PrefixList != "":
+		p.PrefixListIds = append(p.PrefixListIds, model.PrefixListId{PrefixListId: some(r.PrefixList), Description: some(r.Description)})
 	case r.CIDR.Addr().Is4():
 		p.IpRanges = append(p.IpRanges, model.IpRange{CidrIp: new(r.CIDR.String()), Description: some(r.Description)})
 	case r.CIDR.IsValid():

@@ -44,7 +44,7 @@ func (h *Handlers) DescribeImageAttribute(ctx context.Context, c *api.Call, in *
 			out.LaunchPermissions = append(out.LaunchPermissions, model.LaunchPermission{UserId: some(a)})
 		}
 	case "blockDeviceMapping":
-		out.BlockDeviceMappings = []model.BlockDeviceMapping{}
+		out.BlockDeviceMappings = v.mappingsOf(i)
 	case "productCodes":
 		out.ProductCodes = []model.ProductCode{}
 	case "sriovNetSupport":

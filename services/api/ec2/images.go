@@ -39,18 +39,20 @@ var imageListing = listing[model.Image]{min: 1, fields: filter.Fields[imageRow]{
 	"state":               func(r imageRow) []string { return word(r.shown.State) },
 	"virtualization-type": func(r imageRow) []string { return word(r.shown.VirtualizationType) },
 
-	"block-device-mapping.delete-on-termination": never[imageRow],
-	"block-device-mapping.device-name":           never[imageRow],
-	"block-device-mapping.encrypted":             never[imageRow],
-	"block-device-mapping.snapshot-id":           never[imageRow],
-	"block-device-mapping.volume-size":           never[imageRow],
-	"block-device-mapping.volume-type":           never[imageRow],
-	"product-code":                               never[imageRow],
-	"product-code.type":                          never[imageRow],
-	"source-instance-id":                         never[imageRow],
-	"sriov-net-support":                          never[imageRow],
-	"state-reason-code":                          never[imageRow],
-	"state-reason-message":                       never[imageRow],
+	"block-device-mapping.delete-on-termination": imageVolumes(func(e model.EbsBlockDevice) []string { return flag(e.DeleteOnTermination) }),
+	"block-device-mapping.device-name": func(r imageRow) []string {
+		return each(r.shown.BlockDeviceMappings, func(m model.BlockDeviceMapping) []string { return word(m.DeviceName) })
+	},
+	"block-device-mapping.encrypted":   imageVolumes(func(e model.EbsBlockDevice) []string { return flag(e.Encrypted) }),
+	"block-device-mapping.snapshot-id": imageVolumes(func(e model.EbsBlockDevice) []string { return word(e.SnapshotId) }),
+	"block-device-mapping.volume-size": imageVolumes(func(e model.EbsBlockDevice) []string { return number(e.VolumeSize) }),
+	"block-device-mapping.volume-type": imageVolumes(func(e model.EbsBlockDevice) []string { return word(e.VolumeType) }),
+	"product-code":                     never[imageRow],
+	"product-code.type":                never[imageRow],
+	"source-instance-id":               never[imageRow],
+	"sriov-net-support":                never[imageRow],
+	"state-reason-code":                func(r imageRow) []string { return word(value(r.shown.StateReason).Code) },
+	"state-reason-message":             func(r imageRow) []string { return word(value(r.shown.StateReason).Message) },
 }}
 
 var accountForm = regexp.MustCompile(`^[0-9]{12}$`)
@@ -150,15 +152,121 @@ func (v view) imageTags(i *events.Image, account events.AccountID) []events.Tag 
 func (v view) image(i *events.Image) model.Image {
 	out := model.Image{
 		ImageId: some(i.ID), ImageType: &i.Type, Name: &i.Name, Description: some(i.Description), ImageLocation: &i.Location,
-		OwnerId: some(i.Account), ImageOwnerAlias: some(i.OwnerAlias), Public: &i.Public, State: new("available"),
+		OwnerId: some(i.Account), ImageOwnerAlias: some(i.OwnerAlias), Public: &i.Public, State: new(v.ImageState(i)),
 		Architecture: &i.Architecture, VirtualizationType: some(i.Virtualization), Hypervisor: new("xen"),
 		KernelId: some(i.Kernel), RamdiskId: some(i.Ramdisk), RootDeviceName: some(i.RootDevice), RootDeviceType: some(i.RootDeviceType),
-		BlockDeviceMappings: []model.BlockDeviceMapping{}, CreationDate: new(i.At.UTC().Format(reply.TimeFormat)),
+		BlockDeviceMappings: v.mappingsOf(i), CreationDate: new(i.At.UTC().Format(reply.TimeFormat)),
+	}
+	if i.RootDeviceType == "ebs" && i.OwnerAlias == "" { // one that was copied is kept with its source's
+		out.ImageLocation = new(string(i.Account) + "/" + i.Name)
+	}
+	if i.Absent {
+		out.StateReason = &model.StateReason{Code: new("pending"), Message: new("The image waits for its files from the region " + i.SourceRegion + ", which are not in this region yet.")}
 	}
 	if i.Type == "machine" {
 		out.PlatformDetails, out.UsageOperation, out.EnaSupport = new("Linux/UNIX"), new("RunInstances"), new(false)
 	}
 	return out
+}
+
+// mappingsOf shows the mappings of an image, with the sizes of its snapshots where
+// it gives none.
+func (v view) mappingsOf(i *events.Image) []model.BlockDeviceMapping {
+	list := slices.Clone(i.Mappings)
+	for n, m := range list {
+		if s, ok := v.Snapshots.Get(string(m.Snapshot)); ok && m.SizeGiB == 0 {
+			list[n].SizeGiB = s.SizeGiB
+		}
+	}
+	return showMappings(list)
+}
+
+// imageVolumes is a filter on the volumes of an image's block device mapping.
+func imageVolumes(values func(model.EbsBlockDevice) []string) func(imageRow) []string {
+	return func(r imageRow) []string {
+		return each(r.shown.BlockDeviceMappings, func(m model.BlockDeviceMapping) []string { return values(value(m.Ebs)) })
+	}
+}
+
+// imageMade is the image that a command made.
+func imageMade(reply events.Reply) *string {
+	for _, r := range reply.Events {
+		if e, ok := r.Event.(events.ImageRegistered); ok {
+			return some(e.Image.ID)
+		}
+	}
+	return nil
+}
+
+// imageTagSpecs reads the tags of an image and of its snapshots.
+func imageTagSpecs(list []model.TagSpecification) (image, snapshot []events.Tag, err error) {
+	specs, err := tags.Specs(list, "image", "snapshot")
+	return specs["image"], specs["snapshot"], err
+}
+
+// describedImage refuses what an image cannot be called.
+func describedImage(name, description *string) error {
+	switch {
+	case value(name) == "":
+		return events.Faultf("MissingParameter", "The request must contain the parameter name")
+	case !imageName.MatchString(*name):
+		return events.Faultf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'")
+	case len(value(description)) > maxDescription:
+		return events.Faultf("InvalidParameterValue", "The description has %d characters; at most %d are allowed.", len(*description), maxDescription)
+	}
+	return nil
+}
+
+// CreateImage makes an image of an instance whose root is a volume. It is pending
+// while its snapshots are.
+func (h *Handlers) CreateImage(ctx context.Context, c *api.Call, in *model.CreateImageInput) (*model.CreateImageOutput, error) {
+	if err := ids.Instance.Check(value(in.InstanceId)); err != nil {
+		return nil, err
+	}
+	if err := describedImage(in.Name, in.Description); err != nil {
+		return nil, err
+	}
+	cmd := events.CreateImage{Instance: events.InstanceID(*in.InstanceId), Name: *in.Name, Description: value(in.Description), NoReboot: value(in.NoReboot)}
+	var err error
+	if cmd.Tags, cmd.SnapshotTags, err = imageTagSpecs(in.TagSpecifications); err != nil {
+		return nil, err
+	}
+	if cmd.Mappings, err = mappings(in.BlockDeviceMappings); err != nil {
+		return nil, err
+	}
+	reply, err := h.do(ctx, c, 0, cmd)
+	return &model.CreateImageOutput{ImageId: imageMade(reply)}, err
+}
+
+// CopyImage makes an image of another one, of this region or of another.
+func (h *Handlers) CopyImage(ctx context.Context, c *api.Call, in *model.CopyImageInput) (*model.CopyImageOutput, error) {
+	if err := ids.Image.Check(value(in.SourceImageId)); err != nil {
+		return nil, err
+	}
+	if err := describedImage(in.Name, in.Description); err != nil {
+		return nil, err
+	}
+	if err := refuse(param{"DestinationOutpostArn", value(in.DestinationOutpostArn) != ""}, param{"Encrypted", value(in.Encrypted)}, param{"KmsKeyId", value(in.KmsKeyId) != ""}); err != nil {
+		return nil, err
+	}
+	cmd := events.CopyImage{Image: events.ImageID(*in.SourceImageId), Name: *in.Name, Description: value(in.Description), CopyTags: value(in.CopyImageTags)}
+	var err error
+	if cmd.Tags, cmd.SnapshotTags, err = imageTagSpecs(in.TagSpecifications); err != nil {
+		return nil, err
+	}
+	from, err := h.elsewhere(ctx, c, in.SourceRegion)
+	if err != nil {
+		return nil, err
+	}
+	if from != nil {
+		far, err := h.far.Image(ctx, *from, events.AccountID(c.Account), cmd.Image)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Far = &far
+	}
+	reply, err := h.do(ctx, c, 0, cmd)
+	return &model.CopyImageOutput{ImageId: imageMade(reply)}, err
 }
 
 var imageName = regexp.MustCompile(`^[A-Za-z0-9()\[\] ./'@_-]{3,128}$`)
@@ -169,10 +277,9 @@ const maxDescription = 255
 // RegisterImage makes an image of the files of one that the caller may launch,
 // named by its location.
 func (h *Handlers) RegisterImage(ctx context.Context, c *api.Call, in *model.RegisterImageInput) (*model.RegisterImageOutput, error) {
-	for _, m := range in.BlockDeviceMappings {
-		if m.Ebs != nil {
-			return nil, unsupported("BlockDeviceMapping.Ebs", "images are instance-store ones until there are volumes; name the files with ImageLocation.")
-		}
+	blocks, err := mappings(in.BlockDeviceMappings)
+	if err != nil {
+		return nil, err
 	}
 	if err := refuse(
 		param{"BillingProduct", len(in.BillingProducts) > 0}, param{"BootMode", in.BootMode != nil},
@@ -181,8 +288,8 @@ func (h *Handlers) RegisterImage(ctx context.Context, c *api.Call, in *model.Reg
 	); err != nil {
 		return nil, err
 	}
-	if value(in.ImageLocation) == "" {
-		return nil, events.Faultf("MissingParameter", "The request must contain the parameter ImageLocation: the location of an image that you may launch, as DescribeImages shows it.")
+	if value(in.ImageLocation) == "" && !slices.ContainsFunc(blocks, func(b events.BlockDevice) bool { return b.Snapshot != "" }) {
+		return nil, events.Faultf("MissingParameter", "The request must contain the parameter ImageLocation: the location of an image that you may launch, as DescribeImages shows it; or a BlockDeviceMapping of the root device with a snapshot.")
 	}
 	if !imageName.MatchString(value(in.Name)) {
 		return nil, events.Faultf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'")
@@ -207,7 +314,7 @@ func (h *Handlers) RegisterImage(ctx context.Context, c *api.Call, in *model.Reg
 	if err := tagging.Check(specs["image"]); err != nil {
 		return nil, err
 	}
-	if want := value(in.VirtualizationType); want != "" {
+	if want := value(in.VirtualizationType); want != "" && value(in.ImageLocation) != "" {
 		v, err := h.read(ctx)
 		if err != nil {
 			return nil, err
@@ -219,7 +326,7 @@ func (h *Handlers) RegisterImage(ctx context.Context, c *api.Call, in *model.Reg
 		}
 	}
 	r, err := h.do(ctx, c, 0, events.RegisterImage{Image: events.Image{
-		Name: *in.Name, Description: value(in.Description), Location: *in.ImageLocation, Architecture: value(in.Architecture),
+		Name: *in.Name, Description: value(in.Description), Location: value(in.ImageLocation), Architecture: value(in.Architecture), Virtualization: value(in.VirtualizationType), Mappings: blocks,
 		Kernel: events.ImageID(value(in.KernelId)), Ramdisk: events.ImageID(value(in.RamdiskId)), RootDevice: value(in.RootDeviceName),
 	}})
 	if err != nil {

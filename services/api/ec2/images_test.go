@@ -75,7 +75,7 @@ func TestImages(t *testing.T) {
 		{"InvalidParameterValue", "RegisterImage", "Name", "abc", "ImageLocation", "amazon/skerry-linux", "VirtualizationType", "hvm"},
 		{"InvalidParameterValue", "RegisterImage", "Name", "abc", "ImageLocation", "amazon/skerry-linux", "TagSpecification.1.ResourceType", "image", "TagSpecification.1.Tag.1.Key", "aws:x"},
 		{"MissingParameter", "RegisterImage", "Name", "abc"},
-		{"UnsupportedOperation", "RegisterImage", "Name", "abc", "BlockDeviceMapping.1.Ebs.SnapshotId", "snap-01234567"},
+		{"InvalidSnapshot.NotFound", "RegisterImage", "Name", "abc", "BlockDeviceMapping.1.DeviceName", "/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId", "snap-01234567"},
 		{"UnsupportedOperation", "RegisterImage", "Name", "abc", "ImageLocation", "amazon/skerry-linux", "BootMode", "uefi"},
 		{"InvalidAMIID.NotFound", "DeregisterImage", "ImageId", his},
 		{"AuthFailure", "DeregisterImage", "ImageId", ami},

@@ -1,15 +1,21 @@
 package ec2
 
 import (
+	"strconv"
+
 	"skerry/services/api/filter"
 	"skerry/services/api/model"
 	"skerry/services/state"
 )
 
 type (
-	instanceRow = row[instance]
+	instanceRow = row[*instance]
 	nic         = model.InstanceNetworkInterface
 )
+
+func ipv6Addresses(n nic) []string {
+	return each(n.Ipv6Addresses, func(a model.InstanceIpv6Address) []string { return word(a.Ipv6Address) })
+}
 
 // nics is a filter on the interfaces of an instance.
 func nics(values func(nic) []string) func(instanceRow) []string {
@@ -49,7 +55,7 @@ func disks(values func(model.EbsInstanceBlockDevice) []string) func(instanceRow)
 
 // instanceListing has the filters of DescribeInstances in the EC2 API
 // reference.
-var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
+var instanceListing = listing[*instance]{fields: filter.Fields[instanceRow]{
 	"affinity":                          never[instanceRow],
 	"architecture":                      func(r instanceRow) []string { return word(r.shown.Architecture) },
 	"availability-zone":                 func(r instanceRow) []string { return word(r.shown.Placement.AvailabilityZone) },
@@ -72,7 +78,7 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	"instance.group-id":                 func(r instanceRow) []string { return each(r.shown.SecurityGroups, groupID) },
 	"instance.group-name":               func(r instanceRow) []string { return each(r.shown.SecurityGroups, groupName) },
 	"ip-address":                        func(r instanceRow) []string { return word(r.shown.PublicIpAddress) },
-	"ipv6-address":                      never[instanceRow],
+	"ipv6-address":                      func(r instanceRow) []string { return word(r.shown.Ipv6Address) },
 	"kernel-id":                         func(r instanceRow) []string { return word(r.shown.KernelId) },
 	"key-name":                          func(r instanceRow) []string { return word(r.shown.KeyName) },
 	"launch-index":                      func(r instanceRow) []string { return number(r.shown.AmiLaunchIndex) },
@@ -82,7 +88,7 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	"outpost-arn":                       never[instanceRow],
 	"owner-id":                          func(r instanceRow) []string { return []string{string(r.shown.owner)} },
 	"placement-group-name":              func(r instanceRow) []string { return word(r.shown.Placement.GroupName) },
-	"placement-partition-number":        never[instanceRow],
+	"placement-partition-number":        func(r instanceRow) []string { return number(r.shown.Placement.PartitionNumber) },
 	"platform":                          never[instanceRow],
 	"platform-details":                  func(r instanceRow) []string { return word(r.shown.PlatformDetails) },
 	"private-dns-name":                  func(r instanceRow) []string { return word(r.shown.PrivateDnsName) },
@@ -171,38 +177,44 @@ var instanceListing = listing[instance]{fields: filter.Fields[instanceRow]{
 	"network-interface.attachment.network-card-index":    nics(func(n nic) []string { return number(n.Attachment.NetworkCardIndex) }),
 	"network-interface.attachment.status":                nics(func(n nic) []string { return word(n.Attachment.Status) }),
 
-	"network-interface.availability-zone":              withNIC(func(r instanceRow) []string { return word(r.shown.Placement.AvailabilityZone) }),
-	"network-interface.deny-all-igw-traffic":           nics(func(nic) []string { return []string{"false"} }),
-	"network-interface.description":                    nics(func(n nic) []string { return word(n.Description) }),
-	"network-interface.group-id":                       nics(func(n nic) []string { return each(n.Groups, groupID) }),
-	"network-interface.group-name":                     nics(func(n nic) []string { return each(n.Groups, groupName) }),
-	"network-interface.ipv4-prefixes.ipv4-prefix":      never[instanceRow],
-	"network-interface.ipv6-address":                   never[instanceRow],
-	"network-interface.ipv6-addresses.ipv6-address":    never[instanceRow],
-	"network-interface.ipv6-addresses.is-primary-ipv6": never[instanceRow],
-	"network-interface.ipv6-native":                    nics(func(nic) []string { return []string{"false"} }),
-	"network-interface.ipv6-prefixes.ipv6-prefix":      never[instanceRow],
-	"network-interface.mac-address":                    nics(func(n nic) []string { return word(n.MacAddress) }),
-	"network-interface.network-interface-id":           nics(func(n nic) []string { return word(n.NetworkInterfaceId) }),
-	"network-interface.outpost-arn":                    never[instanceRow],
-	"network-interface.owner-id":                       nics(func(n nic) []string { return word(n.OwnerId) }),
-	"network-interface.private-dns-name":               nics(func(n nic) []string { return word(n.PrivateDnsName) }),
-	"network-interface.private-ip-address":             nics(func(n nic) []string { return word(n.PrivateIpAddress) }),
-	"network-interface.public-dns-name":                associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicDnsName) }),
-	"network-interface.requester-id":                   never[instanceRow],
-	"network-interface.requester-managed":              nics(func(nic) []string { return []string{"false"} }),
-	"network-interface.source-dest-check":              nics(func(n nic) []string { return flag(n.SourceDestCheck) }),
-	"network-interface.status":                         nics(func(n nic) []string { return word(n.Status) }),
-	"network-interface.subnet-id":                      nics(func(n nic) []string { return word(n.SubnetId) }),
-	"network-interface.vpc-id":                         nics(func(n nic) []string { return word(n.VpcId) }),
+	"network-interface.availability-zone":    withNIC(func(r instanceRow) []string { return word(r.shown.Placement.AvailabilityZone) }),
+	"network-interface.deny-all-igw-traffic": nics(func(nic) []string { return []string{"false"} }),
+	"network-interface.description":          nics(func(n nic) []string { return word(n.Description) }),
+	"network-interface.group-id":             nics(func(n nic) []string { return each(n.Groups, groupID) }),
+	"network-interface.group-name":           nics(func(n nic) []string { return each(n.Groups, groupName) }),
+	"network-interface.ipv4-prefixes.ipv4-prefix": nics(func(n nic) []string {
+		return each(n.Ipv4Prefixes, func(p model.InstanceIpv4Prefix) []string { return word(p.Ipv4Prefix) })
+	}),
+	"network-interface.ipv6-address":                nics(ipv6Addresses),
+	"network-interface.ipv6-addresses.ipv6-address": nics(ipv6Addresses),
+	"network-interface.ipv6-addresses.is-primary-ipv6": nics(func(n nic) []string {
+		return each(n.Ipv6Addresses, func(a model.InstanceIpv6Address) []string { return flag(a.IsPrimaryIpv6) })
+	}),
+	"network-interface.ipv6-native": nics(func(n nic) []string { return []string{strconv.FormatBool(len(n.PrivateIpAddresses) == 0)} }),
+	"network-interface.ipv6-prefixes.ipv6-prefix": nics(func(n nic) []string {
+		return each(n.Ipv6Prefixes, func(p model.InstanceIpv6Prefix) []string { return word(p.Ipv6Prefix) })
+	}),
+	"network-interface.mac-address":          nics(func(n nic) []string { return word(n.MacAddress) }),
+	"network-interface.network-interface-id": nics(func(n nic) []string { return word(n.NetworkInterfaceId) }),
+	"network-interface.outpost-arn":          never[instanceRow],
+	"network-interface.owner-id":             nics(func(n nic) []string { return word(n.OwnerId) }),
+	"network-interface.private-dns-name":     nics(func(n nic) []string { return word(n.PrivateDnsName) }),
+	"network-interface.private-ip-address":   nics(func(n nic) []string { return word(n.PrivateIpAddress) }),
+	"network-interface.public-dns-name":      associations(func(a model.InstanceNetworkInterfaceAssociation) []string { return word(a.PublicDnsName) }),
+	"network-interface.requester-id":         never[instanceRow],
+	"network-interface.requester-managed":    nics(func(nic) []string { return []string{"false"} }),
+	"network-interface.source-dest-check":    nics(func(n nic) []string { return flag(n.SourceDestCheck) }),
+	"network-interface.status":               nics(func(n nic) []string { return word(n.Status) }),
+	"network-interface.subnet-id":            nics(func(n nic) []string { return word(n.SubnetId) }),
+	"network-interface.vpc-id":               nics(func(n nic) []string { return word(n.VpcId) }),
 	"network-interface.tag-key": func(r instanceRow) (keys []string) {
-		for _, t := range r.shown.nicTags {
+		for _, t := range r.shown.nicTags() {
 			keys = append(keys, t.Key)
 		}
 		return keys
 	},
 	"network-interface.tag-value": func(r instanceRow) (values []string) {
-		for _, t := range r.shown.nicTags {
+		for _, t := range r.shown.nicTags() {
 			values = append(values, t.Value)
 		}
 		return values

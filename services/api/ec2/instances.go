@@ -3,14 +3,16 @@ package ec2
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"net/netip"
 	"slices"
 
 	"skerry/events"
 	"skerry/services/api"
 	"skerry/services/api/ids"
 	"skerry/services/api/model"
+	"skerry/services/api/spread"
 	"skerry/services/compute"
+	"skerry/services/network"
 	"skerry/services/state"
 )
 
@@ -19,7 +21,7 @@ type instance struct {
 	model.Instance
 	reservation events.ReservationID
 	owner       events.AccountID
-	nicTags     []events.Tag // of its interfaces
+	nicTags     func() []events.Tag // of its interfaces
 	public      []*state.Address
 }
 
@@ -40,40 +42,100 @@ func (h *Handlers) DescribeInstances(ctx context.Context, c *api.Call, in *model
 	if err != nil {
 		return nil, err
 	}
+	tagsOf := func(i *state.Instance) []events.Tag { return v.TagsOf(string(i.ID)) }
+	if list, err = withTags(list, in.Filters, tagsOf); err != nil {
+		return nil, err
+	}
 	page, next, err := chooseFrom(instanceListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, launchOrder,
-		func(i *state.Instance) row[instance] {
-			return row[instance]{shown: v.instance(i), tags: v.TagsOf(string(i.ID))}
+		func(i *state.Instance) instanceRow {
+			t := tagsOf(i)
+			return instanceRow{shown: v.instance(i, t), tags: t}
 		})
 	if err != nil {
 		return nil, err
 	}
 	out := &model.DescribeInstancesOutput{NextToken: next}
-	for _, i := range page {
-		n := len(out.Reservations)
-		if n == 0 || *out.Reservations[n-1].ReservationId != string(i.reservation) {
-			out.Reservations = append(out.Reservations, model.Reservation{
-				ReservationId: some(i.reservation), OwnerId: some(i.owner), Groups: []model.GroupIdentifier{}})
-			n++
+	for len(page) > 0 {
+		first := page[0]
+		n := slices.IndexFunc(page, func(i *instance) bool { return i.reservation != first.reservation })
+		if n < 0 {
+			n = len(page)
 		}
-		r := &out.Reservations[n-1]
-		r.Instances = append(r.Instances, i.Instance)
+		r := model.Reservation{ReservationId: some(first.reservation), OwnerId: some(first.owner), Groups: []model.GroupIdentifier{}, Instances: make([]model.Instance, n)}
+		for k, i := range page[:n] {
+			r.Instances[k] = i.Instance
+		}
+		out.Reservations = append(out.Reservations, r)
+		page = page[n:]
 	}
 	return out, nil
+}
+
+// What is said of every instance. Replies are read only, so all say it with the
+// same words.
+var (
+	no, yes, blank, xen, linux  = new(false), new(true), new(""), new("xen"), new("Linux/UNIX")
+	bios                        = new("legacy-bios")
+	standard, applied, disabled = new("default"), new("applied"), new("disabled")
+	runInstances                = new("RunInstances")
+	inUse, plainInterface       = new("in-use"), new("interface")
+	firstCard                   = new(int32(0))
+	openCapacity                = &model.CapacityReservationSpecificationResponse{CapacityReservationPreference: new("open")}
+	monitored, unmonitored      = &model.Monitoring{State: new("enabled")}, &model.Monitoring{State: disabled}
+	noHibernation, noEnclave    = &model.HibernationOptions{Configured: no}, &model.EnclaveOptions{Enabled: no}
+	startsUp                    = &model.StateReason{Code: new("pending"), Message: new("pending")}
+	standardRecovery            = &model.InstanceMaintenanceOptions{AutoRecovery: standard}
+)
+
+var plainMetadata = showMetadata(events.MetadataOptions{})
+
+func showMetadata(m events.MetadataOptions) *model.InstanceMetadataOptionsResponse {
+	pick := func(s ...string) *string { return new(cmp.Or(s...)) }
+	return &model.InstanceMetadataOptionsResponse{
+		State: applied, HttpTokens: pick(m.HTTPTokens, "optional"), HttpPutResponseHopLimit: new(int32(max(m.HopLimit, 1))),
+		HttpEndpoint: pick(m.Endpoint, "enabled"), HttpProtocolIpv6: disabled, InstanceMetadataTags: pick(m.InstanceTags, "disabled"),
+	}
+}
+
+// namedAs are the ways to name an instance.
+var namedAs = func() map[string]*model.PrivateDnsNameOptionsResponse {
+	out := map[string]*model.PrivateDnsNameOptionsResponse{}
+	for _, how := range []string{network.IPName, network.ResourceName} {
+		out[how] = &model.PrivateDnsNameOptionsResponse{HostnameType: &how, EnableResourceNameDnsARecord: no, EnableResourceNameDnsAAAARecord: no}
+	}
+	return out
+}()
+
+// cpus are the processors of each type.
+var cpus = func() map[string]*model.CpuOptions {
+	out := map[string]*model.CpuOptions{}
+	for _, t := range compute.Types() {
+		out[t.Name] = &model.CpuOptions{CoreCount: new(cores(t)), ThreadsPerCore: new(threads(t))}
+	}
+	return out
+}()
+
+// truth is a pointer to one of two values.
+func truth(t bool) *bool {
+	if t {
+		return yes
+	}
+	return no
 }
 
 // launchOrder is an instance's place in a listing: launches in their order,
 // then the instances of each.
 func launchOrder(i *state.Instance) string {
-	return fmt.Sprintf("%020d/%s/%06d", i.At.UnixNano(), i.Reservation, i.LaunchIndex)
+	return string(padded(append(inOrder(i.At, string(i.Reservation)), '/'), int64(i.LaunchIndex), 6))
 }
 
 // instances looks up instances of the caller, all or none.
 func (v view) instances(c *api.Call, names []string) ([]*state.Instance, error) {
 	account := events.AccountID(c.Account)
-	return byID(names,
-		func(id string) (*state.Instance, bool) { return v.Instance(account, events.InstanceID(id)) },
+	get := func(id string) (*state.Instance, bool) { return v.Instance(account, events.InstanceID(id)) }
+	return byID(names, get,
 		func(yield func(*state.Instance)) {
-			for i := range v.InstancesOf(account) {
+			for _, i := range spread.Over(v.InstanceIDsOf(account), func(id string) *state.Instance { i, _ := get(id); return i }) {
 				yield(i)
 			}
 		},
@@ -94,60 +156,93 @@ var stateCodes = map[string]int32{
 	state.Pending: 0, state.Running: 16, state.ShuttingDown: 32, state.Terminated: 48, state.Stopping: 64, state.Stopped: 80,
 }
 
-func showState(s string) *model.InstanceState {
-	return &model.InstanceState{Code: new(stateCodes[s]), Name: &s}
-}
+// showState shows a state of an instance. There are few.
+func showState(s string) *model.InstanceState { return shownStates[s] }
+
+var shownStates = func() map[string]*model.InstanceState {
+	out := map[string]*model.InstanceState{}
+	for name, code := range stateCodes {
+		out[name] = &model.InstanceState{Code: &code, Name: &name}
+	}
+	return out
+}()
 
 // instance shows an instance. It has a private name and address from the
 // start, and none once it is terminated; public ones while it runs.
-func (v view) instance(i *state.Instance) instance {
-	pick := func(s ...string) *string { return new(cmp.Or(s...)) }
-	m := i.Metadata
-	out := instance{reservation: i.Reservation, owner: i.Account, Instance: model.Instance{
-		InstanceId: some(i.ID), ImageId: some(i.Image), InstanceType: new(i.Shape.Type), KernelId: some(i.Kernel), RamdiskId: some(i.Ramdisk),
-		KeyName: some(i.KeyName), AmiLaunchIndex: new(int32(i.LaunchIndex)), LaunchTime: new(i.At), ClientToken: new(i.ClientToken),
-		State: showState(i.State), StateTransitionReason: new(i.Transition),
-		Placement:    &model.Placement{AvailabilityZone: some(i.Zone), GroupName: new(""), Tenancy: new("default")},
-		Architecture: some(i.Architecture), VirtualizationType: some(i.Virtualization), Hypervisor: new("xen"),
-		RootDeviceName: some(i.RootDevice), RootDeviceType: some(i.RootDeviceType), BlockDeviceMappings: v.mapped(i),
-		EbsOptimized: new(false), EnaSupport: new(false), Monitoring: &model.Monitoring{State: new("disabled")},
-		PrivateDnsName: new(""), PublicDnsName: new(""), ProductCodes: []model.ProductCode{},
-		NetworkInterfaces: []model.InstanceNetworkInterface{}, SecurityGroups: []model.GroupIdentifier{}, Tags: shownTags(v.TagsOf(string(i.ID))),
-		CapacityReservationSpecification: &model.CapacityReservationSpecificationResponse{CapacityReservationPreference: new("open")},
-		HibernationOptions:               &model.HibernationOptions{Configured: new(false)}, EnclaveOptions: &model.EnclaveOptions{Enabled: new(false)},
-		MetadataOptions: &model.InstanceMetadataOptionsResponse{
-			State: new("applied"), HttpTokens: pick(m.HTTPTokens, "optional"), HttpPutResponseHopLimit: new(int32(max(m.HopLimit, 1))),
-			HttpEndpoint: pick(m.Endpoint, "enabled"), HttpProtocolIpv6: new("disabled"), InstanceMetadataTags: pick(m.InstanceTags, "disabled"),
-		},
-		PlatformDetails: new("Linux/UNIX"), UsageOperation: new("RunInstances"), UsageOperationUpdateTime: new(i.At),
-		PrivateDnsNameOptions: &model.PrivateDnsNameOptionsResponse{HostnameType: new("ip-name"), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false)},
-		MaintenanceOptions:    &model.InstanceMaintenanceOptions{AutoRecovery: new("default")}, CurrentInstanceBootMode: new("legacy-bios"),
+func (v view) instance(i *state.Instance, tags []events.Tag) *instance {
+	out := &instance{reservation: i.Reservation, owner: i.Account, Instance: model.Instance{
+		InstanceId: at((*string)(&i.ID)), ImageId: at((*string)(&i.Image)), InstanceType: &i.Shape.Type, KernelId: at((*string)(&i.Kernel)), RamdiskId: at((*string)(&i.Ramdisk)),
+		KeyName: at(&i.KeyName), AmiLaunchIndex: new(int32(i.LaunchIndex)), LaunchTime: new(i.LaunchTime()), ClientToken: &i.ClientToken,
+		State: showState(i.State), StateTransitionReason: &i.Transition,
+		Placement:    v.placement(i),
+		Architecture: at(&i.Architecture), VirtualizationType: at(&i.Virtualization), Hypervisor: xen,
+		RootDeviceName: at(&i.RootDevice), RootDeviceType: at(&i.RootDeviceType), BlockDeviceMappings: v.mapped(i),
+		EbsOptimized: &i.EBSOptimized, EnaSupport: no, Monitoring: showMonitoring(i.Monitoring),
+		PrivateDnsName: blank, PublicDnsName: blank, ProductCodes: []model.ProductCode{},
+		NetworkInterfaces: []model.InstanceNetworkInterface{}, SecurityGroups: []model.GroupIdentifier{}, Tags: shownTags(tags),
+		CapacityReservationSpecification: openCapacity,
+		HibernationOptions:               noHibernation, EnclaveOptions: noEnclave,
+		MetadataOptions: plainMetadata, CpuOptions: cpus[i.Shape.Type],
+		PlatformDetails: linux, UsageOperation: runInstances, UsageOperationUpdateTime: &i.At,
+		PrivateDnsNameOptions: namedAs[cmp.Or(i.Hostname, network.IPName)],
+		MaintenanceOptions:    standardRecovery, CurrentInstanceBootMode: bios,
 	}}
-	if t, ok := compute.FindType(i.Shape.Type); ok {
-		out.CpuOptions = &model.CpuOptions{CoreCount: new(cores(t)), ThreadsPerCore: new(threads(t))}
+	if m := i.Metadata; m != (events.MetadataOptions{}) {
+		out.MetadataOptions = showMetadata(m)
 	}
 	switch {
 	case i.Reason.Code != "":
-		out.StateReason = &model.StateReason{Code: new(i.Reason.Code), Message: new(i.Reason.Message)}
+		out.StateReason = &model.StateReason{Code: &i.Reason.Code, Message: &i.Reason.Message}
 	case i.State == state.Pending:
-		out.StateReason = &model.StateReason{Code: new("pending"), Message: new("pending")}
+		out.StateReason = startsUp
 	}
-	for n, f := range i.Interfaces {
-		shown := v.attached(i, f)
-		if n == 0 {
+	interfaces := v.interfacesOf(i)
+	for _, f := range interfaces {
+		public := v.publics(i, f.Interface.ID)
+		shown := v.attached(i, f, public)
+		if f.Interface.DeviceIndex == 0 {
+			if len(f.Interface.IPv6) > 0 {
+				out.Ipv6Address = new(f.Interface.IPv6[0].String())
+			}
 			out.SubnetId, out.VpcId, out.PrivateIpAddress = shown.SubnetId, shown.VpcId, shown.PrivateIpAddress
+			if i.Hostname == network.ResourceName || shown.PrivateDnsName == nil { // not after its address
+				shown.PrivateDnsName = new(network.Hostname(v.Meta.Region, i, f.Interface.PrivateIP))
+			}
 			out.PrivateDnsName, out.SecurityGroups, out.SourceDestCheck = shown.PrivateDnsName, shown.Groups, shown.SourceDestCheck
 			if shown.Association != nil {
 				out.PublicDnsName, out.PublicIpAddress = shown.Association.PublicDnsName, shown.Association.PublicIp
 			}
 		}
-		if a, ok := v.public(i, f.ID); ok {
-			out.public = append(out.public, a)
-		}
+		out.public = append(out.public, public...)
 		out.NetworkInterfaces = append(out.NetworkInterfaces, shown)
-		out.nicTags = append(out.nicTags, v.TagsOf(string(f.ID))...)
+	}
+	out.nicTags = func() (all []events.Tag) {
+		for _, f := range interfaces {
+			all = append(all, v.TagsOf(string(f.Interface.ID))...)
+		}
+		return all
 	}
 	return out
+}
+
+func (v view) placement(i *state.Instance) *model.Placement {
+	out := &model.Placement{AvailabilityZone: at((*string)(&i.Zone)), GroupName: blank, Tenancy: standard}
+	if i.Group != "" {
+		if g, ok := v.PlacementGroups.Get(string(i.Group)); ok {
+			out.GroupName, out.GroupId = &g.Name, at((*string)(&g.ID))
+		}
+	}
+	if i.Partition != 0 {
+		out.PartitionNumber = new(int32(i.Partition))
+	}
+	return out
+}
+
+func showMonitoring(on bool) *model.Monitoring {
+	if on {
+		return monitored
+	}
+	return unmonitored
 }
 
 // mapped shows the volumes of an instance, by device.
@@ -156,29 +251,47 @@ func (v view) mapped(i *state.Instance) []model.InstanceBlockDeviceMapping {
 	for r := range v.VolumesAttached(i.ID) {
 		a := r.Attachment
 		out = append(out, model.InstanceBlockDeviceMapping{DeviceName: &a.Device, Ebs: &model.EbsInstanceBlockDevice{
-			VolumeId: some(r.ID), Status: &a.State, AttachTime: &a.At, DeleteOnTermination: &a.DeleteOnTermination}})
+			VolumeId: at((*string)(&r.ID)), Status: &a.State, AttachTime: &a.At, DeleteOnTermination: &a.DeleteOnTermination}})
 	}
 	slices.SortStableFunc(out, func(a, b model.InstanceBlockDeviceMapping) int { return cmp.Compare(*a.DeviceName, *b.DeviceName) })
 	return out
 }
 
-// attached shows an interface of an instance.
-func (v view) attached(i *state.Instance, f events.Interface) model.InstanceNetworkInterface {
-	name, ip := v.privateName(f), f.PrivateIP.String()
+// attached shows an interface of an instance, with the public addresses that it
+// has now.
+func (v view) attached(i *state.Instance, row *state.Interface, public []*state.Address) model.InstanceNetworkInterface {
+	f := &row.Interface
+	name := v.privateName(f.PrivateIP)
 	out := model.InstanceNetworkInterface{
-		NetworkInterfaceId: some(f.ID), OwnerId: some(i.Account), Status: new("in-use"), InterfaceType: new("interface"), Description: new(""),
-		VpcId: some(f.VPC), SubnetId: some(f.Subnet), MacAddress: new(f.MAC), SourceDestCheck: new(!i.NoSrcCheck),
-		PrivateDnsName: &name, PrivateIpAddress: &ip, Groups: v.groups(f.Groups),
-		PrivateIpAddresses: []model.InstancePrivateIpAddress{{Primary: new(true), PrivateDnsName: &name, PrivateIpAddress: &ip}},
-		Ipv6Addresses:      []model.InstanceIpv6Address{},
+		NetworkInterfaceId: at((*string)(&f.ID)), OwnerId: at((*string)(&i.Account)), Status: inUse, InterfaceType: plainInterface, Description: &f.Description,
+		VpcId: at((*string)(&f.VPC)), SubnetId: at((*string)(&f.Subnet)), MacAddress: &f.MAC, SourceDestCheck: truth(!row.NoSrcCheck),
+		PrivateDnsName: name, Groups: v.groups(f.Groups), PrivateIpAddresses: []model.InstancePrivateIpAddress{},
+		Ipv6Addresses: shownAs(f.IPv6, func(a netip.Addr) model.InstanceIpv6Address {
+			return model.InstanceIpv6Address{Ipv6Address: new(a.String()), IsPrimaryIpv6: no}
+		}),
+		Ipv4Prefixes: whole(shownAs(f.Prefixes, func(p netip.Prefix) model.InstanceIpv4Prefix {
+			return model.InstanceIpv4Prefix{Ipv4Prefix: new(p.String())}
+		})),
+		Ipv6Prefixes: whole(shownAs(f.IPv6Prefixes, func(p netip.Prefix) model.InstanceIpv6Prefix {
+			return model.InstanceIpv6Prefix{Ipv6Prefix: new(p.String())}
+		})),
 		Attachment: &model.InstanceNetworkInterfaceAttachment{
-			AttachmentId: attachmentID(f.ID), AttachTime: new(i.At), Status: new(attachmentStatus(i)),
-			DeleteOnTermination: new(true), DeviceIndex: new(int32(f.DeviceIndex)), NetworkCardIndex: new(int32(0)),
+			AttachmentId: some(row.AttachmentID()), AttachTime: &row.Attached, Status: new(attachmentStatus(i, row)),
+			DeleteOnTermination: truth(!row.Keep), DeviceIndex: new(int32(f.DeviceIndex)), NetworkCardIndex: firstCard,
 		},
 	}
-	if a, ok := v.public(i, f.ID); ok {
-		out.Association = &model.InstanceNetworkInterfaceAssociation{IpOwnerId: addressOwner(a), PublicDnsName: new(v.publicName(a)), PublicIp: new(a.Address.String())}
-		out.PrivateIpAddresses[0].Association = out.Association
+	for n, a := range privates4(*f) {
+		if n > 0 {
+			name = v.privateName(a)
+		}
+		shown := model.InstancePrivateIpAddress{Primary: truth(n == 0), PrivateDnsName: name, PrivateIpAddress: new(a.String())}
+		if p, ok := publicFor(public, a); ok {
+			shown.Association = &model.InstanceNetworkInterfaceAssociation{IpOwnerId: addressOwner(p), PublicDnsName: new(v.publicName(p)), PublicIp: new(p.Address.String())}
+		}
+		if n == 0 {
+			out.PrivateIpAddress, out.Association = shown.PrivateIpAddress, shown.Association
+		}
+		out.PrivateIpAddresses = append(out.PrivateIpAddresses, shown)
 	}
 	return out
 }
@@ -187,11 +300,11 @@ func (v view) attached(i *state.Instance, f events.Interface) model.InstanceNetw
 func (v view) groups(list []events.GroupID) []model.GroupIdentifier {
 	out := make([]model.GroupIdentifier, 0, len(list))
 	for _, id := range list {
-		name := ""
 		if g, ok := v.Groups.Get(string(id)); ok {
-			name = g.Name
+			out = append(out, model.GroupIdentifier{GroupId: (*string)(&g.ID), GroupName: &g.Name})
+		} else {
+			out = append(out, model.GroupIdentifier{GroupId: some(id), GroupName: blank})
 		}
-		out = append(out, model.GroupIdentifier{GroupId: some(id), GroupName: &name})
 	}
 	slices.SortStableFunc(out, func(a, b model.GroupIdentifier) int { return cmp.Compare(*a.GroupName, *b.GroupName) })
 	return out

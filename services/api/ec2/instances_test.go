@@ -109,7 +109,7 @@ func TestLife(t *testing.T) {
 	}
 	w.ok(alice, "RebootInstances", "InstanceId.1", id)
 	w.fails("UnsupportedOperation", alice, "StopInstances", "InstanceId.1", id)
-	w.fails("UnsupportedOperation", alice, "StopInstances", "InstanceId.1", id, "Hibernate", "true")
+	w.fails("UnsupportedHibernationConfiguration", alice, "StopInstances", "InstanceId.1", id, "Hibernate", "true")
 	w.fails("UnsupportedOperation", alice, "StartInstances", "InstanceId.1", id)
 	end := w.ok(alice, "TerminateInstances", "InstanceId.1", id, "InstanceId.2", id)
 	if got := end.texts("instancesSet/item/currentState/name"); !slices.Equal(got, []string{"shutting-down"}) || end.text("instancesSet/item/previousState/code") != "16" {

@@ -21,8 +21,11 @@ func (h *Handlers) StartInstances(ctx context.Context, c *api.Call, in *model.St
 
 // StopInstances stops instances whose root is a volume.
 func (h *Handlers) StopInstances(ctx context.Context, c *api.Call, in *model.StopInstancesInput) (*model.StopInstancesOutput, error) {
-	if err := refuse(param{"Hibernate", value(in.Hibernate)}); err != nil {
-		return nil, err
+	if value(in.Hibernate) {
+		if err := ids.Instance.CheckAll(in.InstanceIds); err != nil {
+			return nil, err
+		}
+		return nil, events.Faultf("UnsupportedHibernationConfiguration", "The instances cannot be hibernated: none was launched with hibernation, which is not supported in this region.")
 	}
 	changes, err := h.change(ctx, c, in.InstanceIds, events.StopInstances{Instances: typed[events.InstanceID](in.InstanceIds), Force: value(in.Force)})
 	return &model.StopInstancesOutput{StoppingInstances: changes}, err
@@ -59,6 +62,12 @@ func (h *Handlers) change(ctx context.Context, c *api.Call, names []string, cmd 
 		switch e := r.Event.(type) {
 		case events.InstanceTerminationRequested:
 			moves[string(e.Instance)] = move{e.From, state.ShuttingDown}
+		case events.InstanceStopRequested:
+			moves[string(e.Instance)] = move{e.From, state.Stopping}
+		case events.InstanceStopped:
+			moves[string(e.Instance)] = move{state.Stopping, state.Stopped}
+		case events.InstanceStartRequested:
+			moves[string(e.Instance)] = move{e.From, state.Pending}
 		case events.InstanceTerminated:
 			moves[string(e.Instance)] = move{e.From, state.Terminated}
 		}
@@ -69,7 +78,7 @@ func (h *Handlers) change(ctx context.Context, c *api.Call, names []string, cmd 
 	for _, id := range names {
 		m, moved := moves[id]
 		if !moved {
-			// Only what is at its end already is left alone.
+			// Only what is where it is to be already is left alone.
 			m = move{state.Terminated, state.Terminated}
 			if i, ok := v.Instances.Get(id); ok {
 				m = move{i.State, i.State}

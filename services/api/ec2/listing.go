@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"skerry/services/api/model"
 	"skerry/services/api/page"
 	"skerry/services/api/reply"
+	"skerry/services/api/spread"
 	"skerry/services/api/tags"
 )
 
@@ -61,20 +63,49 @@ func chooseFrom[T, S any](l listing[S], h *Handlers, c *api.Call, q ask, items [
 		item T
 	}
 	list := make([]entry, 0, len(items))
-	for _, i := range items {
-		if k := key(i); p.After == "" || k > p.After {
-			list = append(list, entry{k, i})
+	for i, k := range spread.Over(items, key) {
+		if p.After == "" || k > p.After {
+			list = append(list, entry{k, items[i]})
 		}
 	}
 	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	out, next := page.Cut(p, func(yield func(string, S) bool) {
-		for _, e := range list {
-			if r := show(e.item); f.Match(r) && !yield(e.key, r.shown) {
-				return
+		// As many at once as the page may hold, and more where few of them match.
+		n := len(list)
+		if p.Limit > 0 {
+			n = p.Limit + 1
+		}
+		for ; len(list) > 0; n *= 2 {
+			batch := list[:min(n, len(list))]
+			for k, r := range spread.Over(batch, func(e entry) row[S] { return show(e.item) }) {
+				if f.Match(r) && !yield(batch[k].key, r.shown) {
+					return
+				}
 			}
+			list = list[len(batch):]
 		}
 	})
 	return out, next, nil
+}
+
+// withTags leaves of a list what passes the filters that are on tags, for rows that
+// are dear to show.
+func withTags[T any](list []T, filters []model.Filter, of func(T) []events.Tag) ([]T, error) {
+	onTags := slices.DeleteFunc(slices.Clone(filters), func(f model.Filter) bool { return !filter.OnTags(value(f.Name)) })
+	if len(onTags) == 0 {
+		return list, nil
+	}
+	f, err := filter.Compile(onTags, nil, func(x T) map[string]string { return tags.Map(of(x)) })
+	if err != nil {
+		return nil, err
+	}
+	out := list[:0]
+	for i, match := range spread.Over(list, f.Match) {
+		if match {
+			out = append(out, list[i])
+		}
+	}
+	return out, nil
 }
 
 func (l listing[S]) compile(filters []model.Filter) (filter.Filter[row[S]], error) {
@@ -94,22 +125,44 @@ func byID[R any](names []string, get func(string) (R, bool), all func(func(R)), 
 		return out, nil
 	}
 	var lost []string
-	seen := map[string]bool{}
-	for _, n := range names {
-		if seen[n] {
-			continue
-		}
+	names = slices.Clone(names)
+	seen := make(map[string]bool, len(names))
+	names = slices.DeleteFunc(names, func(n string) bool {
+		again := seen[n]
 		seen[n] = true
-		if r, ok := get(n); ok {
-			out = append(out, r)
+		return again
+	})
+	type found struct {
+		row R
+		ok  bool
+	}
+	for i, f := range spread.Over(names, func(n string) (f found) { f.row, f.ok = get(n); return f }) {
+		if f.ok {
+			out = append(out, f.row)
 		} else {
-			lost = append(lost, n)
+			lost = append(lost, names[i])
 		}
 	}
 	if len(lost) > 0 {
 		return nil, missing(lost)
 	}
 	return out, nil
+}
+
+// listed finds the rows that a describe is about: the account's, or those of them
+// that are named.
+func listed[R any](h *Handlers, ctx context.Context, c *api.Call, k ids.Kind, what string, named []string,
+	get func(v view, account events.AccountID, id string) (R, bool), all func(v view, account events.AccountID, yield func(R))) (view, []R, error) {
+	if err := k.CheckAll(named); err != nil {
+		return view{}, nil, err
+	}
+	v, err := h.read(ctx)
+	if err != nil {
+		return view{}, nil, err
+	}
+	account := events.AccountID(c.Account)
+	list, err := byID(named, func(id string) (R, bool) { return get(v, account, id) }, func(yield func(R)) { all(v, account, yield) }, notFound(k, what))
+	return v, list, err
 }
 
 // notFound answers ids of a kind that are not there, in EC2's words:
@@ -193,12 +246,36 @@ func shownTags(t []events.Tag) []model.Tag {
 	return tags.Write(t)
 }
 
+// inOrder is the place of a row in a listing by the time of its making.
+func inOrder(at time.Time, id string) []byte {
+	return append(append(padded(make([]byte, 0, 64), at.UnixNano(), 20), '/'), id...)
+}
+
+// padded appends a number that is not negative with at least so many digits.
+func padded(to []byte, n int64, digits int) []byte {
+	var b [20]byte
+	s := strconv.AppendInt(b[:0], n, 10)
+	for range digits - len(s) {
+		to = append(to, '0')
+	}
+	return append(to, s...)
+}
+
 // some is a pointer to a text, or nil for none.
 func some[T ~string](s T) *string {
 	if s == "" {
 		return nil
 	}
 	return new(string(s))
+}
+
+// at is a text of a row, or nil for none. Rows never change, and replies are
+// read only: what is shown of many costs no copies.
+func at(s *string) *string {
+	if *s == "" {
+		return nil
+	}
+	return s
 }
 
 // value is what a pointer points to, or the zero value.

@@ -158,6 +158,9 @@ func readDER(der []byte) (ssh.PublicKey, error) {
 	if err != nil {
 		return nil, badKey("its type is not one that SSH knows")
 	}
+	if _, err := ssh.ParsePublicKey(pub.Marshal()); err != nil { // an even exponent, for one
+		return nil, badKey("SSH does not take such a key")
+	}
 	return pub, nil
 }
 

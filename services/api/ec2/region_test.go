@@ -22,11 +22,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"skerry/events"
 	"skerry/services/api"
+	"skerry/services/api/trail"
 	"skerry/services/decide"
 	"skerry/services/door"
+	"skerry/services/history"
+	"skerry/services/region"
+	"skerry/services/regions"
 	"skerry/services/seal"
 	"skerry/services/state"
 )
@@ -38,6 +43,7 @@ var _ Core = (*door.Door)(nil)
 type fake struct {
 	mu       sync.Mutex
 	tx       *state.Tx
+	history  *history.Store
 	now      time.Time
 	drawn    int
 	records  []events.Record
@@ -86,13 +92,20 @@ func (f *fake) do(s events.Stamp, c events.Command) (events.Reply, error) {
 		return events.Reply{N: f.tx.Meta.N, Fault: fault}, fault
 	}
 	var reply events.Reply
+	call := back.Stamp.Call
 	for _, e := range made {
-		r := events.Record{N: f.tx.Meta.N + 1, Prev: f.tx.Meta.Last, Time: s.Time, Cause: s.ID, Request: s.Request, Actor: s.Actor, Account: s.Account, Event: e}
+		r := events.Record{N: f.tx.Meta.N + 1, Prev: f.tx.Meta.Last, Time: s.Time, Cause: s.ID, Request: s.Request, Actor: s.Actor, Account: s.Account, Call: call, Event: e}
+		call = events.Call{}
 		r.Hash = sha256.Sum256(r.Encode())
 		f.tx.Apply(r)
 		reply.Events = append(reply.Events, r)
 	}
 	f.records = append(f.records, reply.Events...)
+	if f.history != nil {
+		if err := f.history.Append(reply.Events); err != nil {
+			return events.Reply{}, err
+		}
+	}
 	reply.N = f.tx.Meta.N
 	f.answered[s.ID] = reply
 	if s.ClientToken != "" {
@@ -243,30 +256,89 @@ const (
 // world is a region with three zones, two hosts each and a gateway node and a
 // storage node, public addresses, two accounts, and a door.
 type world struct {
+	limit *api.Limiter
 	*fake
-	t    testing.TB
-	url  string
-	key  *seal.Key
-	keys map[string]string // account to access key
-	log  *bytes.Buffer
+	t      testing.TB
+	region string
+	url    string
+	key    *seal.Key
+	keys   map[string]string // account to access key
+	log    *lines
+	server *httptest.Server
+
+	follower regions.Follower
+	stop     func() // stops following the root
 }
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)      {}
+func (quiet) Errorf(string, ...any)     {}
+func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	key, err := seal.New([]byte("0123456789abcdef0123456789abcdef"))
+	w := newRegion(t, "isle-1", "0123456789abcdef0123456789abcdef", nil)
+	w.act(t, "", events.CreateAccount{Name: "alice", ID: alice})
+	w.act(t, "", events.CreateAccount{Name: "bob", ID: bob})
+	w.meet()
+	return w
+}
+
+// meet learns the keys of the accounts.
+func (w *world) meet() {
+	for _, a := range w.view().Accounts.All() {
+		w.keys[string(a.ID)] = a.AccessKey
+	}
+}
+
+// newRegion makes a world without accounts, or with those of a root.
+func newRegion(t testing.TB, name, secret string, root *world) *world {
+	t.Helper()
+	key, err := seal.New([]byte(secret))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{tx: state.New(), now: time.Date(2026, 11, 20, 18, 0, 0, 123e6, time.UTC), answered: map[events.CommandID]events.Reply{},
+	kept, err := history.Open(vfs.NewMem(), "history", quiet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	f := &fake{tx: state.New(), history: kept, now: time.Date(2026, 11, 20, 18, 0, 0, 123e6, time.UTC), answered: map[events.CommandID]events.Reply{},
 		tokens: map[string]events.Reply{}, consoles: map[events.InstanceID]events.Console{}}
-	zones := []events.Zone{"isle-1a", "isle-1b", "isle-1c"}
+	zones := []events.Zone{events.Zone(name + "a"), events.Zone(name + "b"), events.Zone(name + "c")}
 	file := func(n string) events.ImageFile { return events.ImageFile{Name: n, SHA256: "00", Bytes: 1} }
-	f.act(t, "", events.FormRegion{Name: "isle-1", ID: "5f0c", Zones: zones, Level: 1, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}, Images: []events.Image{
-		{ID: aki, Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
-		{ID: ari, Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
-		{ID: ami, Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
-			Kernel: aki, Ramdisk: ari, RootDevice: "/dev/sda1", RootDeviceType: "instance-store", File: file("root")},
-	}})
+	of := func(id events.ImageID) events.ImageID { // each region has ids of its own
+		return events.ImageID(strings.TrimSuffix(string(id), "1") + name[len(name)-1:])
+	}
+	form := events.FormRegion{Name: name, ID: "5f0c-" + name, Zones: zones, Level: region.Level, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}, Images: []events.Image{
+		{ID: of(aki), Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
+		{ID: of(ari), Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
+		{ID: of(ami), Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
+			Kernel: of(aki), Ramdisk: of(ari), RootDevice: "/dev/sda1", RootDeviceType: "instance-store", File: file("root")},
+	}}
+	if root != nil {
+		key, form.Root = key.Sharing(root.key.Accounts()), root.region
+	}
+	f.act(t, "", form)
 	for _, z := range zones {
 		for i := 1; i <= 2; i++ {
 			f.act(t, "", events.JoinNode{Host: events.HostID(fmt.Sprintf("%s-%d", z, i)), Kind: "compute", Zone: z, Boot: "b",
@@ -277,26 +349,72 @@ func newWorld(t testing.TB) *world {
 		f.act(t, "", events.JoinNode{Host: events.HostID(z + "-gw"), Kind: "gateway", Zone: z, Boot: "b", Address: fmt.Sprintf("10.0.0.%d", 10+n)})
 		f.act(t, "", events.JoinNode{Host: events.HostID(z + "-1"), Kind: "storage", Zone: z, Boot: "b", Address: fmt.Sprintf("10.0.0.%d:3260", 20+n), Capacity: events.Capacity{DiskGiB: 1000}})
 	}
-	w := &world{fake: f, t: t, key: key, keys: map[string]string{}, log: new(bytes.Buffer)}
-	f.act(t, "", events.CreateAccount{Name: "alice", ID: alice})
-	f.act(t, "", events.CreateAccount{Name: "bob", ID: bob})
-	for _, a := range f.view().Accounts.All() {
-		w.keys[string(a.ID)] = a.AccessKey
-	}
-	h := New(f, key, "")
+	w := &world{fake: f, t: t, region: name, key: key, keys: map[string]string{}, log: new(lines), stop: func() {}, limit: &api.Limiter{Factor: 1}}
+	beside := regions.NewPeers(name, key)
+	t.Cleanup(beside.Close)
+	table := New(f, key, "").Beside(beside).Table()
+	trail.New(f.Read, kept, key).Handle(table)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	s := httptest.NewServer(api.New(api.Config{Region: "isle-1", Keys: Keys{View: f.view, Key: key}, Table: h.Table(), Log: log}))
+	keys := Keys{Region: name, View: f.view, Key: key}
+	s := httptest.NewUnstartedServer(nil)
+	self := events.RegionInfo{Name: name, ID: form.ID, Endpoint: s.Listener.Addr().String(), At: []string{"http://" + s.Listener.Addr().String()}}
+	desk := regions.NewDesk(self, key, f, voterOf{f}, kept, slog.New(slog.DiscardHandler))
+	s.Config.Handler = api.New(api.Config{Region: name, Keys: keys, May: keys.May, Limit: w.limit, Table: table, Log: log, Regions: desk})
+	s.Start()
 	t.Cleanup(s.Close)
-	w.url = s.URL
+	w.url, w.server = s.URL, s
+	w.follower = regions.Follower{Self: self, Peers: beside, Region: f, Voter: voterOf{f}, Log: log}
+	if root != nil {
+		w.follow(root)
+	}
 	return w
 }
 
-// call sends a signed request. Params are name, value pairs.
+// follow has a region follow its root, where that is.
+func (w *world) follow(root *world) {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := w.follower
+	f.Root = events.RegionInfo{Name: root.region, At: []string{root.url}}
+	var wg sync.WaitGroup
+	wg.Go(func() { f.Run(ctx) })
+	w.stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	w.t.Cleanup(w.stop)
+}
+
+// voterOf is a fake's own state.
+type voterOf struct{ *fake }
+
+func (v voterOf) View() *state.View { return v.view() }
+
+func (v voterOf) WaitFor(ctx context.Context, n uint64) (*state.View, error) {
+	for {
+		if view := v.view(); view.Meta.N >= n {
+			return view, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// call sends a signed request of an account's root, or of whom an access key is
+// known under. Params are name, value pairs.
 func (w *world) call(account, action string, params ...string) (status int, text string) {
+	w.t.Helper()
+	id := w.keys[account]
+	return w.callAs(aws.Credentials{AccessKeyID: id, SecretAccessKey: w.key.Secret(id)}, action, params...)
+}
+
+func (w *world) callAs(who aws.Credentials, action string, params ...string) (status int, text string) {
 	w.t.Helper()
 	form := url.Values{"Action": {action}, "Version": {version}}
 	service := "ec2"
-	if action == "GetCallerIdentity" {
+	if action == "GetCallerIdentity" || action == "GetSessionToken" {
 		service = "sts"
 		form.Set("Version", "2011-06-15")
 	}
@@ -310,8 +428,7 @@ func (w *world) call(account, action string, params ...string) (status int, text
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	sum := sha256.Sum256([]byte(body))
-	id := w.keys[account]
-	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: id, SecretAccessKey: w.key.Secret(id)}, r, hex.EncodeToString(sum[:]), service, "isle-1", time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), who, r, hex.EncodeToString(sum[:]), service, w.region, time.Now()); err != nil {
 		w.t.Fatal(err)
 	}
 	reply, err := http.DefaultClient.Do(r)
@@ -323,6 +440,7 @@ func (w *world) call(account, action string, params ...string) (status int, text
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	saw(action, string(b))
 	return reply.StatusCode, string(b)
 }
 

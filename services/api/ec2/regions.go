@@ -22,16 +22,39 @@ var regionListing = listing[model.Region]{tagless: true, fields: filter.Fields[r
 
 const noOptIn = "opt-in-not-required"
 
-// DescribeRegions tells the one region that this endpoint belongs to.
-func (h *Handlers) DescribeRegions(_ context.Context, c *api.Call, in *model.DescribeRegionsInput) (*model.DescribeRegionsOutput, error) {
+// DescribeRegions tells the region that this endpoint belongs to, and those that
+// share its accounts.
+func (h *Handlers) DescribeRegions(ctx context.Context, c *api.Call, in *model.DescribeRegionsInput) (*model.DescribeRegionsOutput, error) {
 	endpoint := h.endpoint
 	if endpoint == "" {
 		endpoint = c.Host
 	}
-	here := row[model.Region]{key: c.Region, shown: model.Region{RegionName: &c.Region, Endpoint: &endpoint, OptInStatus: new(noOptIn)}}
+	v, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shown := func(name, endpoint string) row[model.Region] {
+		return row[model.Region]{key: name, shown: model.Region{RegionName: &name, Endpoint: &endpoint, OptInStatus: new(noOptIn)}}
+	}
 	rows, err := byID(in.RegionNames,
-		func(n string) (row[model.Region], bool) { return here, n == c.Region },
-		func(yield func(row[model.Region])) { yield(here) },
+		func(n string) (row[model.Region], bool) {
+			if n == c.Region {
+				return shown(n, endpoint), true
+			}
+			r, ok := v.Regions.Get(n)
+			if !ok {
+				return row[model.Region]{}, false
+			}
+			return shown(n, r.Region.Endpoint), true
+		},
+		func(yield func(row[model.Region])) {
+			yield(shown(c.Region, endpoint))
+			for name, r := range v.Regions.All() {
+				if name != c.Region {
+					yield(shown(name, r.Region.Endpoint))
+				}
+			}
+		},
 		func(names []string) error {
 			return events.Faultf("InvalidParameterValue", "Invalid region: [%s]. This endpoint belongs to the region %s.", strings.Join(names, ", "), c.Region)
 		})
@@ -124,6 +147,8 @@ func (v view) zoneOf(id string) events.Zone {
 
 // DescribeAccountAttributes tells what an account may use. EC2 documents that
 // the numbers are not its real limits.
+//
+// The names are EC2's own list, of which its model knows the first two.
 func (h *Handlers) DescribeAccountAttributes(ctx context.Context, c *api.Call, in *model.DescribeAccountAttributesInput) (*model.DescribeAccountAttributesOutput, error) {
 	v, err := h.read(ctx)
 	if err != nil {
@@ -134,14 +159,20 @@ func (h *Handlers) DescribeAccountAttributes(ctx context.Context, c *api.Call, i
 		vpc = string(d.ID)
 	}
 	out := &model.DescribeAccountAttributesOutput{AccountAttributes: []model.AccountAttribute{}}
-	for _, a := range [][2]string{
+	all := [][2]string{
 		{"supported-platforms", "VPC"},
 		{"default-vpc", vpc},
 		{"max-instances", "1000"},
 		{"vpc-max-security-groups-per-interface", "5"},
 		{"max-elastic-ips", "5"},
 		{"vpc-max-elastic-ips", "5"},
-	} {
+	}
+	for _, name := range in.AttributeNames {
+		if !slices.ContainsFunc(all, func(a [2]string) bool { return a[0] == name }) {
+			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter attributeName is invalid. Unknown account attribute.", name)
+		}
+	}
+	for _, a := range all {
 		if len(in.AttributeNames) == 0 || slices.Contains(in.AttributeNames, a[0]) {
 			out.AccountAttributes = append(out.AccountAttributes, model.AccountAttribute{
 				AttributeName: new(a[0]), AttributeValues: []model.AccountAttributeValue{{AttributeValue: new(a[1])}}})

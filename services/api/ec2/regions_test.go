@@ -1,10 +1,16 @@
 package ec2
 
 import (
+	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"skerry/events"
+	"skerry/services/api/sigv4"
+	"skerry/services/state"
 )
 
 func TestRegionsAndZones(t *testing.T) {
@@ -38,13 +44,18 @@ func TestRegionsAndZones(t *testing.T) {
 	if got := w.ok(alice, "DescribeAccountAttributes").texts("accountAttributeSet/item/attributeName"); len(got) != 6 {
 		t.Error(got)
 	}
+	few := []string{"max-instances", "vpc-max-elastic-ips"}
+	if got := w.ok(alice, "DescribeAccountAttributes", "AttributeName.1", few[0], "AttributeName.2", few[1]).texts("accountAttributeSet/item/attributeName"); !slices.Equal(got, few) {
+		t.Error(got)
+	}
+	w.fails("InvalidParameterValue", alice, "DescribeAccountAttributes", "AttributeName.1", "max-fun")
 }
 
 func TestTypes(t *testing.T) {
 	w := newWorld(t)
 	n := w.ok(alice, "DescribeInstanceTypes", "InstanceType.1", "m1.small")
 	for path, want := range map[string]string{"vCpuInfo/defaultVCpus": "1", "memoryInfo/sizeInMiB": "1740", "instanceStorageInfo/totalSizeInGB": "160", "currentGeneration": "false",
-		"supportedRootDeviceTypes/item": "instance-store", "supportedVirtualizationTypes/item": "hvm paravirtual", "instanceStorageInfo/disks/item/type": "hdd"} {
+		"supportedRootDeviceTypes/item": "ebs instance-store", "supportedVirtualizationTypes/item": "hvm paravirtual", "instanceStorageInfo/disks/item/type": "hdd"} {
 		if got := n.text("instanceTypeSet/item/" + path); got != want {
 			t.Errorf("%s is %q", path, got)
 		}
@@ -155,10 +166,28 @@ func TestIdentity(t *testing.T) {
 	if r := n.all("GetCallerIdentityResult")[0]; r.text("Arn") != "arn:aws:iam::"+alice+":root" || r.text("Account") != alice || r.text("UserId") != alice {
 		t.Errorf("%+v", n)
 	}
-	if _, _, ok := (Keys{View: w.view, Key: w.key}).Secret("AKIANOBODY"); ok {
+	ctx := t.Context()
+	if _, _, err := (Keys{View: w.view, Key: w.key}).Secret(ctx, "AKIANOBODY", ""); !errors.Is(err, sigv4.ErrUnknownKey) {
 		t.Error("a stranger has a secret")
 	}
-	if secret, account, ok := (Keys{View: w.view, Key: w.key}).Secret(w.keys[bob]); !ok || account != bob || secret != w.key.Secret(w.keys[bob]) || len(secret) != 40 {
-		t.Error(secret, account, ok)
+	if secret, who, err := (Keys{View: w.view, Key: w.key}).Secret(ctx, w.keys[bob], ""); err != nil || who.Account != bob || who.User != "" || secret != w.key.Secret(w.keys[bob]) || len(secret) != 40 {
+		t.Error(secret, who, err)
+	}
+
+	// A voter that is behind asks what is known by now; when nobody can tell, it
+	// does not call a key unknown.
+	behind := Keys{View: func() *state.View { return &state.New().View }, Key: w.key, Present: func(context.Context) (*state.View, error) { return w.view(), nil }}
+	if _, who, err := behind.Secret(ctx, w.keys[bob], ""); err != nil || who.Account != bob {
+		t.Error(who, err)
+	}
+	if _, _, err := behind.Secret(ctx, "AKIANOBODY", ""); !errors.Is(err, sigv4.ErrUnknownKey) {
+		t.Error(err)
+	}
+	behind.Present = func(context.Context) (*state.View, error) {
+		return nil, events.Faultf("Unavailable", "The region has no leader.")
+	}
+	_, _, err := behind.Secret(ctx, w.keys[bob], "")
+	if f, ok := events.AsFault(err); !ok || f.FaultCode != "Unavailable" {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 
 	"skerry/events"
 	"skerry/services/api"
@@ -131,20 +132,32 @@ func routeOf(in *model.CreateRouteInput) (cmd events.CreateRoute, err error) {
 	if err := ids.RouteTable.Check(value(in.RouteTableId)); err != nil {
 		return cmd, err
 	}
-	if err := onlyIPv4(in.DestinationIpv6CidrBlock, in.DestinationPrefixListId); err != nil {
+	to, list, err := destination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
+	if err != nil {
 		return cmd, err
 	}
-	for name, p := range map[string]*string{"CarrierGatewayId": in.CarrierGatewayId, "CoreNetworkArn": in.CoreNetworkArn,
-		"EgressOnlyInternetGatewayId": in.EgressOnlyInternetGatewayId, "LocalGatewayId": in.LocalGatewayId, "NatGatewayId": in.NatGatewayId,
-		"TransitGatewayId": in.TransitGatewayId, "VpcEndpointId": in.VpcEndpointId, "VpcPeeringConnectionId": in.VpcPeeringConnectionId} {
-		if value(p) != "" {
-			return cmd, unsupported(name, "routes lead to internet gateways, network interfaces and instances")
-		}
+	if err := refuse(
+		param{"CarrierGatewayId", value(in.CarrierGatewayId) != ""},
+		param{"CoreNetworkArn", value(in.CoreNetworkArn) != ""},
+		param{"LocalGatewayId", value(in.LocalGatewayId) != ""},
+		param{"TransitGatewayId", value(in.TransitGatewayId) != ""},
+		param{"VpcEndpointId", value(in.VpcEndpointId) != ""},
+	); err != nil {
+		return cmd, err
+	}
+	cmd = events.CreateRoute{Table: events.TableID(*in.RouteTableId), Destination: to, PrefixList: list, Gateway: events.GatewayID(value(in.GatewayId)),
+		Interface: events.InterfaceID(value(in.NetworkInterfaceId)), Instance: events.InstanceID(value(in.InstanceId)),
+		NAT: events.NATGatewayID(value(in.NatGatewayId)), Egress: events.EgressID(value(in.EgressOnlyInternetGatewayId)),
+		Peering: events.PeeringID(value(in.VpcPeeringConnectionId))}
+	internet := in.GatewayId
+	if ids.VPNGateway.Check(value(in.GatewayId)) == nil { // a gateway of either kind
+		cmd.Gateway, cmd.VPN, internet = "", events.VPNGatewayID(*in.GatewayId), nil
 	}
 	for _, p := range []struct {
 		kind ids.Kind
 		id   *string
-	}{{ids.InternetGateway, in.GatewayId}, {ids.Interface, in.NetworkInterfaceId}, {ids.Instance, in.InstanceId}} {
+	}{{ids.InternetGateway, internet}, {ids.Interface, in.NetworkInterfaceId}, {ids.Instance, in.InstanceId},
+		{ids.NATGateway, in.NatGatewayId}, {ids.EgressGateway, in.EgressOnlyInternetGatewayId}, {ids.Peering, in.VpcPeeringConnectionId}} {
 		if value(p.id) == "" {
 			continue
 		}
@@ -152,18 +165,27 @@ func routeOf(in *model.CreateRouteInput) (cmd events.CreateRoute, err error) {
 			return cmd, err
 		}
 	}
-	return events.CreateRoute{Table: events.TableID(*in.RouteTableId), Destination: value(in.DestinationCidrBlock), Gateway: events.GatewayID(value(in.GatewayId)),
-		Interface: events.InterfaceID(value(in.NetworkInterfaceId)), Instance: events.InstanceID(value(in.InstanceId))}, nil
+	return cmd, nil
 }
 
-func onlyIPv4(v6, list *string) error {
-	if value(v6) != "" {
-		return unsupported("DestinationIpv6CidrBlock", "VPCs have IPv4 addresses only")
-	}
+// destination is where a route leads to: one of the forms that a call may name.
+func destination(v4, v6, list *string) (string, events.PrefixListID, error) {
 	if value(list) != "" {
-		return unsupported("DestinationPrefixListId", "there are no prefix lists")
+		if err := notTogether("destinationPrefixListId", true, "destinationCidrBlock", value(v4)+value(v6) != ""); err != nil {
+			return "", "", err
+		}
+		return "", events.PrefixListID(*list), ids.PrefixList.Check(*list)
 	}
-	return nil
+	if value(v6) == "" {
+		return value(v4), "", nil
+	}
+	if err := notTogether("destinationCidrBlock", value(v4) != "", "destinationIpv6CidrBlock", true); err != nil {
+		return "", "", err
+	}
+	if p, err := netip.ParsePrefix(*v6); err != nil || !p.Addr().Is6() {
+		return "", "", events.Faultf("InvalidParameterValue", "Value (%s) for parameter destinationIpv6CidrBlock is invalid. This is not a valid IPv6 CIDR block.", *v6)
+	}
+	return *v6, "", nil
 }
 
 // DeleteRoute removes a route.
@@ -171,37 +193,51 @@ func (h *Handlers) DeleteRoute(ctx context.Context, c *api.Call, in *model.Delet
 	if err := ids.RouteTable.Check(value(in.RouteTableId)); err != nil {
 		return nil, err
 	}
-	if err := onlyIPv4(in.DestinationIpv6CidrBlock, in.DestinationPrefixListId); err != nil {
+	to, list, err := destination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
+	if err != nil {
 		return nil, err
 	}
-	_, err := h.do(ctx, c, 0, events.DeleteRoute{Table: events.TableID(*in.RouteTableId), Destination: value(in.DestinationCidrBlock)})
+	_, err = h.do(ctx, c, 0, events.DeleteRoute{Table: events.TableID(*in.RouteTableId), Destination: to, PrefixList: list})
 	return new(model.DeleteRouteOutput), err
 }
 
-// AssociateRouteTable has a subnet use a table.
+// AssociateRouteTable has a subnet use a table, or what comes in by a gateway.
 func (h *Handlers) AssociateRouteTable(ctx context.Context, c *api.Call, in *model.AssociateRouteTableInput) (*model.AssociateRouteTableOutput, error) {
 	if err := ids.RouteTable.Check(value(in.RouteTableId)); err != nil {
 		return nil, err
 	}
-	if value(in.GatewayId) != "" {
-		return nil, unsupported("GatewayId", "route tables serve subnets")
+	kind, id := ids.Subnet, in.SubnetId
+	if in.GatewayId != nil {
+		kind, id = ids.InternetGateway, in.GatewayId
 	}
-	if err := ids.Subnet.Check(value(in.SubnetId)); err != nil {
+	if ids.VPNGateway.Check(value(in.GatewayId)) == nil {
+		return nil, unsupported("GatewayId", "nothing comes in by a virtual private gateway")
+	}
+	if err := kind.Check(value(id)); err != nil {
 		return nil, err
 	}
-	reply, err := h.do(ctx, c, 0, events.AssociateRouteTable{Table: events.TableID(*in.RouteTableId), Subnet: events.SubnetID(*in.SubnetId)})
+	reply, err := h.do(ctx, c, 0, events.AssociateRouteTable{Table: events.TableID(*in.RouteTableId), Subnet: events.SubnetID(value(in.SubnetId)),
+		Gateway: events.GatewayID(value(in.GatewayId))})
 	if err != nil || c.DryRun {
 		return nil, err
 	}
 	out := &model.AssociateRouteTableOutput{AssociationState: associated()}
 	for _, r := range reply.Events {
-		if e, ok := r.Event.(events.RouteTableAssociated); ok {
+		switch e := r.Event.(type) {
+		case events.RouteTableAssociated:
+			out.AssociationId = some(e.Association)
+			return out, nil
+		case events.GatewayTableAssociated:
 			out.AssociationId = some(e.Association)
 			return out, nil
 		}
 	}
-	if s, ok := h.after(ctx, c).Subnets.Get(*in.SubnetId); ok { // it was so already
+	v := h.after(ctx, c) // it was so already
+	if s, ok := v.Subnets.Get(value(in.SubnetId)); ok {
 		out.AssociationId = some(s.Association)
+	}
+	if g, ok := v.InternetGateways.Get(value(in.GatewayId)); ok {
+		out.AssociationId = some(g.Association)
 	}
 	return out, nil
 }
@@ -235,6 +271,8 @@ func (h *Handlers) ReplaceRouteTableAssociation(ctx context.Context, c *api.Call
 	for _, r := range reply.Events {
 		switch e := r.Event.(type) {
 		case events.RouteTableAssociated:
+			out.NewAssociationId = some(e.Association)
+		case events.GatewayTableAssociated:
 			out.NewAssociationId = some(e.Association)
 		case events.MainRouteTableReplaced:
 			out.NewAssociationId = some(e.Association)

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"slices"
 
 	"skerry/events"
 	"skerry/services/api"
@@ -27,24 +28,16 @@ var gatewayListing = listing[model.InternetGateway]{fields: filter.Fields[gatewa
 
 // DescribeInternetGateways lists the account's gateways.
 func (h *Handlers) DescribeInternetGateways(ctx context.Context, c *api.Call, in *model.DescribeInternetGatewaysInput) (*model.DescribeInternetGatewaysOutput, error) {
-	if err := ids.InternetGateway.CheckAll(in.InternetGatewayIds); err != nil {
-		return nil, err
-	}
-	v, err := h.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	account := events.AccountID(c.Account)
-	list, err := byID(in.InternetGatewayIds,
-		func(id string) (*state.InternetGateway, bool) {
+	v, list, err := listed(h, ctx, c, ids.InternetGateway, "internetGateway", in.InternetGatewayIds,
+		func(v view, account events.AccountID, id string) (*state.InternetGateway, bool) {
 			g, ok := v.InternetGateways.Get(id)
 			return g, ok && g.Account == account
 		},
-		func(yield func(*state.InternetGateway)) {
+		func(v view, account events.AccountID, yield func(*state.InternetGateway)) {
 			for g := range v.InternetGatewaysOf(account) {
 				yield(g)
 			}
-		}, notFound(ids.InternetGateway, "internetGateway"))
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +73,7 @@ func routes(values func(model.Route) []string) func(tableRow) []string {
 
 // A page of DescribeRouteTables has at most 100 rows.
 var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tableRow]{
-	"association.gateway-id":                 never[tableRow],
+	"association.gateway-id":                 bonds(func(a model.RouteTableAssociation) []string { return word(a.GatewayId) }),
 	"association.main":                       bonds(func(a model.RouteTableAssociation) []string { return flag(a.Main) }),
 	"association.route-table-association-id": bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableAssociationId) }),
 	"association.route-table-id":             bonds(func(a model.RouteTableAssociation) []string { return word(a.RouteTableId) }),
@@ -88,41 +81,33 @@ var tableListing = listing[model.RouteTable]{max: 100, fields: filter.Fields[tab
 	"owner-id":                               func(r tableRow) []string { return word(r.shown.OwnerId) },
 	"route-table-id":                         func(r tableRow) []string { return word(r.shown.RouteTableId) },
 	"route.destination-cidr-block":           routes(func(o model.Route) []string { return word(o.DestinationCidrBlock) }),
-	"route.destination-ipv6-cidr-block":      never[tableRow],
-	"route.destination-prefix-list-id":       never[tableRow],
-	"route.egress-only-internet-gateway-id":  never[tableRow],
+	"route.destination-ipv6-cidr-block":      routes(func(o model.Route) []string { return word(o.DestinationIpv6CidrBlock) }),
+	"route.destination-prefix-list-id":       routes(func(o model.Route) []string { return word(o.DestinationPrefixListId) }),
+	"route.egress-only-internet-gateway-id":  routes(func(o model.Route) []string { return word(o.EgressOnlyInternetGatewayId) }),
 	"route.gateway-id":                       routes(func(o model.Route) []string { return word(o.GatewayId) }),
 	"route.instance-id":                      routes(func(o model.Route) []string { return word(o.InstanceId) }),
-	"route.nat-gateway-id":                   never[tableRow],
+	"route.nat-gateway-id":                   routes(func(o model.Route) []string { return word(o.NatGatewayId) }),
 	"route.origin":                           routes(func(o model.Route) []string { return word(o.Origin) }),
 	"route.state":                            routes(func(o model.Route) []string { return word(o.State) }),
 	"route.transit-gateway-id":               never[tableRow],
-	"route.vpc-peering-connection-id":        never[tableRow],
+	"route.vpc-peering-connection-id":        routes(func(o model.Route) []string { return word(o.VpcPeeringConnectionId) }),
 	"vpc-id":                                 func(r tableRow) []string { return word(r.shown.VpcId) },
 }}
 
 // DescribeRouteTables lists the route tables of the account's networks.
 func (h *Handlers) DescribeRouteTables(ctx context.Context, c *api.Call, in *model.DescribeRouteTablesInput) (*model.DescribeRouteTablesOutput, error) {
-	if err := ids.RouteTable.CheckAll(in.RouteTableIds); err != nil {
-		return nil, err
-	}
-	v, err := h.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	account := events.AccountID(c.Account)
-	list, err := byID(in.RouteTableIds,
-		func(id string) (*state.RouteTable, bool) {
+	v, list, err := listed(h, ctx, c, ids.RouteTable, "routeTable", in.RouteTableIds,
+		func(v view, account events.AccountID, id string) (*state.RouteTable, bool) {
 			t, ok := v.RouteTables.Get(id)
 			return t, ok && t.Account == account
 		},
-		func(yield func(*state.RouteTable)) {
+		func(v view, account events.AccountID, yield func(*state.RouteTable)) {
 			for n := range v.VPCsOf(account) {
 				for t := range v.RouteTablesOf(n.ID) {
 					yield(t)
 				}
 			}
-		}, notFound(ids.RouteTable, "routeTable"))
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +136,25 @@ func (v view) table(r *state.RouteTable) model.RouteTable {
 		out.Associations = append(out.Associations, model.RouteTableAssociation{Main: new(false), RouteTableAssociationId: some(s.Association),
 			RouteTableId: some(r.ID), SubnetId: some(s.ID), AssociationState: associated()})
 	}
-	for _, o := range r.Routes {
-		s := model.Route{DestinationCidrBlock: new(o.Destination.String()), Origin: new("CreateRoute"), State: new("active")}
+	for g := range v.EdgesOn(r.ID) {
+		out.Associations = append(out.Associations, model.RouteTableAssociation{Main: new(false), RouteTableAssociationId: some(g.Association),
+			RouteTableId: some(r.ID), GatewayId: some(g.ID), AssociationState: associated()})
+	}
+	if r.Propagating != "" {
+		out.PropagatingVgws = append(out.PropagatingVgws, model.PropagatingVgw{GatewayId: some(r.Propagating)})
+	}
+	for i, o := range slices.Concat(r.Routes, network.Propagated(v.View, r)) {
+		s := model.Route{Origin: new("CreateRoute"), State: new("active")}
+		if i >= len(r.Routes) {
+			s.Origin = new("EnableVgwRoutePropagation")
+		}
+		if o.PrefixList != "" {
+			s.DestinationPrefixListId = some(o.PrefixList)
+		} else if o.Destination.Addr().Is4() {
+			s.DestinationCidrBlock = new(o.Destination.String())
+		} else {
+			s.DestinationIpv6CidrBlock = new(o.Destination.String())
+		}
 		switch {
 		case o.Gateway != "":
 			s.GatewayId = some(o.Gateway)
@@ -161,6 +163,14 @@ func (v view) table(r *state.RouteTable) model.RouteTable {
 			if f, ok := v.Interfaces.Get(string(o.Interface)); ok && f.Instance != "" {
 				s.InstanceId, s.InstanceOwnerId = some(f.Instance), some(f.Account)
 			}
+		case o.NAT != "":
+			s.NatGatewayId = some(o.NAT)
+		case o.Egress != "":
+			s.EgressOnlyInternetGatewayId = some(o.Egress)
+		case o.VPN != "":
+			s.GatewayId = some(o.VPN)
+		case o.Peering != "":
+			s.VpcPeeringConnectionId = some(o.Peering)
 		default:
 			s.GatewayId, s.Origin = new("local"), new("CreateRouteTable")
 		}

@@ -190,16 +190,21 @@ func (h *Handlers) rules(ctx context.Context, c *api.Call, f ruleForm) ([]events
 		}
 		r.CIDR = netip.Prefix{}
 		for _, x := range p.PrefixListIds {
-			return nil, events.Faultf("InvalidPrefixListId.NotFound", "The prefix list ID '%s' does not exist", value(x.PrefixListId))
+			if err := ids.PrefixList.Check(value(x.PrefixListId)); err != nil {
+				return nil, err
+			}
+			r.PrefixList = events.PrefixListID(*x.PrefixListId)
+			add(x.Description)
 		}
+		r.PrefixList = ""
 		for _, x := range p.UserIdGroupPairs {
 			if r.Group, err = h.peer(ctx, c, x); err != nil {
 				return nil, err
 			}
 			add(x.Description)
 		}
-		if len(p.IpRanges)+len(p.Ipv6Ranges)+len(p.UserIdGroupPairs) == 0 {
-			return nil, events.Faultf("MissingParameter", "The permission for '%s' says neither an address range nor a security group", value(p.IpProtocol))
+		if len(p.IpRanges)+len(p.Ipv6Ranges)+len(p.PrefixListIds)+len(p.UserIdGroupPairs) == 0 {
+			return nil, events.Faultf("MissingParameter", "The permission for '%s' says neither an address range nor a prefix list nor a security group", value(p.IpProtocol))
 		}
 	}
 	return out, nil
@@ -298,6 +303,8 @@ func showRule(account events.AccountID, group events.GroupID, r events.Rule) mod
 	switch {
 	case r.Group != "":
 		out.ReferencedGroupInfo = &model.ReferencedSecurityGroup{GroupId: some(r.Group), UserId: some(account)}
+	case r.PrefixList != "":
+		out.PrefixListId = some(r.PrefixList)
 	case r.CIDR.Addr().Is4():
 		out.CidrIpv4 = new(r.CIDR.String())
 	default:

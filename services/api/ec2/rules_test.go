@@ -181,6 +181,7 @@ func FuzzRule(f *testing.F) {
 		f.Add(s[0], s[1], s[2], s[3], s[4])
 	}
 	w := newWorld(f)
+	w.limit.Factor = 1e6 // a fuzzer does not wait
 	id := w.group(alice, "web")
 	f.Fuzz(func(t *testing.T, protocol, from, to, cidr, description string) {
 		w.t = t

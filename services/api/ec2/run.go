@@ -3,6 +3,7 @@ package ec2
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"regexp"
 
 	"skerry/events"
@@ -11,6 +12,7 @@ import (
 	"skerry/services/api/model"
 	"skerry/services/api/tags"
 	"skerry/services/state"
+	"skerry/services/storage"
 )
 
 // maxUserData is the size of user data before encoding ("Instance user data").
@@ -20,10 +22,15 @@ const maxUserData = 16 << 10
 // became of them meanwhile; a call repeated by its client token gets the
 // instances of the first as they are.
 func (h *Handlers) RunInstances(ctx context.Context, c *api.Call, in *model.RunInstancesInput) (*model.RunInstancesOutput, error) {
+	template, version, err := h.fromTemplate(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
 	cmd, err := h.launch(in)
 	if err != nil {
 		return nil, err
 	}
+	cmd.Template, cmd.Version = template, version
 	reply, err := h.do(ctx, c, 0, cmd)
 	if err != nil || c.DryRun {
 		return nil, err
@@ -40,10 +47,10 @@ func (h *Handlers) RunInstances(ctx context.Context, c *api.Call, in *model.RunI
 		if r.Request != c.RequestID {
 			if i, ok = v.Instances.Get(string(e.ID)); !ok { // its hour is over
 				i = &state.Instance{InstanceRequested: e, State: state.Terminated}
-				i.Interfaces = nil
+				i.InstanceRequested.Interfaces = nil
 			}
 		}
-		out.Instances = append(out.Instances, v.instance(i).Instance)
+		out.Instances = append(out.Instances, v.instance(i, v.TagsOf(string(i.ID))).Instance)
 	}
 	// Tags that came with the launch, should the state not tell them.
 	for _, r := range reply.Events {
@@ -92,11 +99,29 @@ func (h *Handlers) launch(in *model.RunInstancesInput) (events.RunInstances, err
 		Shutdown: value(in.InstanceInitiatedShutdownBehavior), DisableTermination: value(in.DisableApiTermination),
 		Metadata: metadataOptions(in.MetadataOptions), Tags: specs["instance"], InterfaceTags: specs["network-interface"],
 	}
-	if in.Placement != nil {
-		cmd.Zone = events.Zone(value(in.Placement.AvailabilityZone))
+	if cmd.Addresses, err = addressesOf(nil, nil, nil, nil, nil, in.Ipv6Addresses, in.Ipv6AddressCount, nil, nil); err != nil {
+		return none, err
 	}
+	cmd.Hostname = value(value(in.PrivateDnsNameOptions).HostnameType)
+	if p := in.Placement; p != nil {
+		cmd.Zone, cmd.Group, cmd.Partition = events.Zone(value(p.AvailabilityZone)), value(p.GroupName), int(value(p.PartitionNumber))
+		if id := value(p.GroupId); id != "" {
+			if err := notTogether("groupName", cmd.Group != "", "groupId", true); err != nil {
+				return none, err
+			}
+			if err := ids.PlacementGroup.Check(id); err != nil {
+				return none, err
+			}
+			cmd.Group = id
+		}
+	}
+	if cmd.Mappings, err = mappings(in.BlockDeviceMappings); err != nil {
+		return none, err
+	}
+	cmd.VolumeTags, cmd.DisableStop, cmd.EBSOptimized = specs["volume"], value(in.DisableApiStop), in.EbsOptimized
+	cmd.Monitoring, cmd.Credits = value(value(in.Monitoring).Enabled), value(value(in.CreditSpecification).CpuCredits)
 	if len(in.NetworkInterfaces) > 0 {
-		if err := primary(in, &cmd); err != nil {
+		if err := interfaces(in, &cmd); err != nil {
 			return none, err
 		}
 	}
@@ -140,9 +165,6 @@ func metadataOptions(in *model.InstanceMetadataOptionsRequest) events.MetadataOp
 // refuseLaunch names the first parameter that the region cannot honour. What
 // asks for the state of affairs, such as default tenancy, is fine.
 func refuseLaunch(in *model.RunInstancesInput) error {
-	if err := checkMappings(in.BlockDeviceMappings); err != nil {
-		return err
-	}
 	if in.MetadataOptions != nil {
 		n := in.MetadataOptions.HttpPutResponseHopLimit
 		if n != nil && (*n < 1 || *n > 64) {
@@ -156,9 +178,6 @@ func refuseLaunch(in *model.RunInstancesInput) error {
 		param{"AdditionalInfo", in.AdditionalInfo != nil},
 		param{"CapacityReservationSpecification.CapacityReservationTarget", capacity.CapacityReservationTarget != nil},
 		param{"CpuOptions", in.CpuOptions != nil},
-		param{"CreditSpecification", in.CreditSpecification != nil},
-		param{"DisableApiStop", value(in.DisableApiStop)},
-		param{"EbsOptimized", value(in.EbsOptimized)},
 		param{"ElasticGpuSpecification", len(in.ElasticGpuSpecification) > 0},
 		param{"ElasticInferenceAccelerator", len(in.ElasticInferenceAccelerators) > 0},
 		param{"EnablePrimaryIpv6", value(in.EnablePrimaryIpv6)},
@@ -166,22 +185,14 @@ func refuseLaunch(in *model.RunInstancesInput) error {
 		param{"HibernationOptions", value(value(in.HibernationOptions).Configured)},
 		param{"IamInstanceProfile", in.IamInstanceProfile != nil},
 		param{"InstanceMarketOptions", in.InstanceMarketOptions != nil},
-		param{"Ipv6AddressCount", value(in.Ipv6AddressCount) != 0},
-		param{"Ipv6Address", len(in.Ipv6Addresses) > 0},
-		param{"LaunchTemplate", in.LaunchTemplate != nil},
 		param{"LicenseSpecification", len(in.LicenseSpecifications) > 0},
 		param{"MaintenanceOptions.AutoRecovery", isOther(value(in.MaintenanceOptions).AutoRecovery, "default")},
 		param{"MetadataOptions.HttpProtocolIpv6", isOther(value(in.MetadataOptions).HttpProtocolIpv6, "disabled")},
-		param{"Monitoring.Enabled", value(value(in.Monitoring).Enabled)},
 		param{"Placement.Affinity", isOther(place.Affinity, "default")},
-		param{"Placement.GroupId", value(place.GroupId) != ""},
-		param{"Placement.GroupName", value(place.GroupName) != ""},
 		param{"Placement.HostId", place.HostId != nil},
 		param{"Placement.HostResourceGroupArn", place.HostResourceGroupArn != nil},
-		param{"Placement.PartitionNumber", place.PartitionNumber != nil},
 		param{"Placement.SpreadDomain", place.SpreadDomain != nil},
 		param{"Placement.Tenancy", isOther(place.Tenancy, "default")},
-		param{"PrivateDnsNameOptions.HostnameType", isOther(names.HostnameType, "ip-name")},
 		param{"PrivateDnsNameOptions.EnableResourceNameDnsARecord", value(names.EnableResourceNameDnsARecord)},
 		param{"PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord", value(names.EnableResourceNameDnsAAAARecord)},
 	)
@@ -191,7 +202,74 @@ func isOther(p *string, than string) bool { return p != nil && *p != "" && *p !=
 
 var ephemeral = regexp.MustCompile(`^ephemeral([0-9]|1[0-9]|2[0-3])$`)
 
-// checkMappings accepts the instance-store disks, which come with the type, and
+// mappings reads a block device mapping: volumes, disks of the instance store,
+// which come with the type, and nothing.
+func mappings(list []model.BlockDeviceMapping) ([]events.BlockDevice, error) {
+	var out []events.BlockDevice
+	seen := map[string]bool{}
+	for i, m := range list {
+		b := events.BlockDevice{Device: value(m.DeviceName), Virtual: value(m.VirtualName), NoDevice: m.NoDevice != nil}
+		switch {
+		case b.Device == "":
+			return nil, events.Faultf("MissingParameter", "The request must contain the parameter BlockDeviceMapping.%d.DeviceName", i+1)
+		case seen[b.Device]:
+			return nil, events.Faultf("InvalidBlockDeviceMapping", "The device '%s' is used in more than one block-device mapping", b.Device)
+		case b.Virtual != "" && !ephemeral.MatchString(b.Virtual):
+			return nil, events.Faultf("InvalidBlockDeviceMapping", "The virtual name '%s' of the device %s is not valid; use ephemeral0 to ephemeral23.", b.Virtual, b.Device)
+		case m.VirtualName == nil && m.NoDevice == nil && m.Ebs == nil:
+			return nil, events.Faultf("InvalidBlockDeviceMapping", "The mapping of the device %s says neither Ebs, VirtualName nor NoDevice.", b.Device)
+		case m.Ebs != nil && (b.Virtual != "" || b.NoDevice):
+			return nil, events.Faultf("InvalidBlockDeviceMapping", "The mapping of the device %s says more than one of Ebs, VirtualName and NoDevice.", b.Device)
+		}
+		seen[b.Device] = true
+		if e := m.Ebs; e != nil {
+			if err := refuse(param{"BlockDeviceMapping.Ebs.KmsKeyId", value(e.KmsKeyId) != ""}, param{"BlockDeviceMapping.Ebs.OutpostArn", value(e.OutpostArn) != ""}); err != nil {
+				return nil, err
+			}
+			if e.SnapshotId != nil {
+				if err := ids.Snapshot.Check(*e.SnapshotId); err != nil {
+					return nil, err
+				}
+			}
+			b.Snapshot, b.SizeGiB, b.Type = events.SnapshotID(value(e.SnapshotId)), int(value(e.VolumeSize)), value(e.VolumeType)
+			b.IOPS, b.Throughput, b.Encrypted = int(value(e.Iops)), int(value(e.Throughput)), value(e.Encrypted)
+			if e.DeleteOnTermination != nil {
+				b.Keep = new(!*e.DeleteOnTermination)
+			}
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// showMappings shows a block device mapping as an image has it.
+func showMappings(list []events.BlockDevice) []model.BlockDeviceMapping {
+	out := []model.BlockDeviceMapping{}
+	for _, b := range list {
+		m := model.BlockDeviceMapping{DeviceName: &b.Device, VirtualName: some(b.Virtual)}
+		switch {
+		case b.NoDevice:
+			m.NoDevice = new("")
+		case b.Virtual == "":
+			typ := b.Type
+			if typ == "" {
+				typ = storage.DefaultType
+			}
+			m.Ebs = &model.EbsBlockDevice{SnapshotId: some(b.Snapshot), VolumeType: &typ, DeleteOnTermination: new(b.Keep == nil || !*b.Keep), Encrypted: &b.Encrypted}
+			for _, n := range []struct {
+				from int
+				to   **int32
+			}{{b.SizeGiB, &m.Ebs.VolumeSize}, {b.IOPS, &m.Ebs.Iops}, {b.Throughput, &m.Ebs.Throughput}} {
+				if n.from != 0 {
+					*n.to = new(int32(n.from))
+				}
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 // refuses volumes: those are attached to an instance that runs.
 func checkMappings(list []model.BlockDeviceMapping) error {
 	seen := map[string]bool{}
@@ -214,62 +292,56 @@ func checkMappings(list []model.BlockDeviceMapping) error {
 	return nil
 }
 
-// primary takes a network interface specification as the primary interface.
-func primary(in *model.RunInstancesInput, cmd *events.RunInstances) error {
+// interfaces takes network interface specifications.
+func interfaces(in *model.RunInstancesInput, cmd *events.RunInstances) error {
 	for _, x := range []struct {
 		what string
 		has  bool
-	}{{"subnet ID", cmd.Subnet != ""}, {"security groups", len(cmd.Groups)+len(cmd.GroupNames) > 0}, {"private IP address", cmd.PrivateIP != ""}} {
+	}{{"subnet ID", cmd.Subnet != ""}, {"security groups", len(cmd.Groups)+len(cmd.GroupNames) > 0}, {"private IP address", cmd.PrivateIP != ""},
+		{"IPv6 addresses", len(in.Ipv6Addresses) > 0 || in.Ipv6AddressCount != nil}} {
 		if x.has {
 			return events.Faultf("InvalidParameterCombination", "Network interfaces and an instance-level %s may not be specified on the same request", x.what)
 		}
 	}
-	if len(in.NetworkInterfaces) > 1 {
-		return unsupported("NetworkInterface.2", "an instance starts with its primary interface alone.")
-	}
-	n := in.NetworkInterfaces[0]
-	if n.DeviceIndex == nil {
-		return events.Faultf("MissingParameter", "The request must contain the parameter NetworkInterface.1.DeviceIndex")
-	}
-	if *n.DeviceIndex != 0 {
-		return unsupported("NetworkInterface.1.DeviceIndex", "the only interface is the primary one, with the index 0.")
-	}
-	ip := value(n.PrivateIpAddress)
-	for i, a := range n.PrivateIpAddresses {
-		if !value(a.Primary) || i > 0 || ip != "" {
-			return unsupported("NetworkInterface.1.PrivateIpAddresses", "an interface has one address, the primary.")
+	for at, n := range in.NetworkInterfaces {
+		name := func(what string) string { return fmt.Sprintf("NetworkInterface.%d.%s", at+1, what) }
+		if n.DeviceIndex == nil {
+			return events.Faultf("MissingParameter", "The request must contain the parameter %s", name("DeviceIndex"))
 		}
-		ip = value(a.PrivateIpAddress)
-	}
-	if err := refuse(
-		param{"NetworkInterface.1.AssociateCarrierIpAddress", value(n.AssociateCarrierIpAddress)},
-		param{"NetworkInterface.1.ConnectionTrackingSpecification", n.ConnectionTrackingSpecification != nil},
-		param{"NetworkInterface.1.DeleteOnTermination", n.DeleteOnTermination != nil && !*n.DeleteOnTermination},
-		param{"NetworkInterface.1.Description", value(n.Description) != ""},
-		param{"NetworkInterface.1.EnaSrdSpecification", n.EnaSrdSpecification != nil},
-		param{"NetworkInterface.1.InterfaceType", isOther(n.InterfaceType, "interface")},
-		param{"NetworkInterface.1.Ipv4PrefixCount", value(n.Ipv4PrefixCount) != 0},
-		param{"NetworkInterface.1.Ipv4Prefix", len(n.Ipv4Prefixes) > 0},
-		param{"NetworkInterface.1.Ipv6AddressCount", value(n.Ipv6AddressCount) != 0},
-		param{"NetworkInterface.1.Ipv6Addresses", len(n.Ipv6Addresses) > 0},
-		param{"NetworkInterface.1.Ipv6PrefixCount", value(n.Ipv6PrefixCount) != 0},
-		param{"NetworkInterface.1.Ipv6Prefix", len(n.Ipv6Prefixes) > 0},
-		param{"NetworkInterface.1.NetworkCardIndex", value(n.NetworkCardIndex) != 0},
-		param{"NetworkInterface.1.NetworkInterfaceId", n.NetworkInterfaceId != nil},
-		param{"NetworkInterface.1.PrimaryIpv6", value(n.PrimaryIpv6)},
-		param{"NetworkInterface.1.SecondaryPrivateIpAddressCount", value(n.SecondaryPrivateIpAddressCount) != 0},
-	); err != nil {
-		return err
-	}
-	if n.SubnetId != nil {
-		if err := ids.Subnet.Check(*n.SubnetId); err != nil {
+		if err := refuse(
+			param{name("AssociateCarrierIpAddress"), value(n.AssociateCarrierIpAddress)},
+			param{name("ConnectionTrackingSpecification"), n.ConnectionTrackingSpecification != nil},
+			param{name("EnaSrdSpecification"), n.EnaSrdSpecification != nil},
+			param{name("InterfaceType"), isOther(n.InterfaceType, "interface")},
+			param{name("NetworkCardIndex"), value(n.NetworkCardIndex) != 0},
+			param{name("PrimaryIpv6"), value(n.PrimaryIpv6)},
+		); err != nil {
 			return err
 		}
+		for _, x := range []struct {
+			kind ids.Kind
+			id   *string
+		}{{ids.Subnet, n.SubnetId}, {ids.Interface, n.NetworkInterfaceId}} {
+			if x.id != nil {
+				if err := x.kind.Check(*x.id); err != nil {
+					return err
+				}
+			}
+		}
+		if err := ids.SecurityGroup.CheckAll(n.Groups); err != nil {
+			return err
+		}
+		w, err := addressesOf(n.PrivateIpAddress, n.PrivateIpAddresses, n.SecondaryPrivateIpAddressCount, n.Ipv4Prefixes, n.Ipv4PrefixCount,
+			n.Ipv6Addresses, n.Ipv6AddressCount, n.Ipv6Prefixes, n.Ipv6PrefixCount)
+		if err != nil {
+			return err
+		}
+		if n.NetworkInterfaceId != nil && value(n.DeleteOnTermination) {
+			return events.Faultf("InvalidParameterCombination", "A network interface that exists is kept when its instance ends: %s cannot be true.", name("DeleteOnTermination"))
+		}
+		cmd.Interfaces = append(cmd.Interfaces, events.LaunchInterface{DeviceIndex: int(*n.DeviceIndex), Interface: events.InterfaceID(value(n.NetworkInterfaceId)),
+			Subnet: events.SubnetID(value(n.SubnetId)), Description: value(n.Description), Groups: typed[events.GroupID](n.Groups), PublicIP: n.AssociatePublicIpAddress,
+			Keep: n.DeleteOnTermination != nil && !*n.DeleteOnTermination, Addresses: w})
 	}
-	if err := ids.SecurityGroup.CheckAll(n.Groups); err != nil {
-		return err
-	}
-	cmd.Subnet, cmd.PrivateIP, cmd.Groups = events.SubnetID(value(n.SubnetId)), ip, typed[events.GroupID](n.Groups)
-	cmd.PublicIP = n.AssociatePublicIpAddress
 	return nil
 }

@@ -16,6 +16,10 @@ import (
 
 type subnetRow = row[model.Subnet]
 
+func blocks6(values func(model.SubnetIpv6CidrBlockAssociation) []string) func(subnetRow) []string {
+	return func(r subnetRow) []string { return each(r.shown.Ipv6CidrBlockAssociationSet, values) }
+}
+
 // The filters of DescribeSubnets, some of which EC2 knows by two names.
 var subnetListing = listing[model.Subnet]{fields: filter.Fields[subnetRow]{
 	"availability-zone":          func(r subnetRow) []string { return word(r.shown.AvailabilityZone) },
@@ -31,9 +35,9 @@ var subnetListing = listing[model.Subnet]{fields: filter.Fields[subnetRow]{
 	"defaultForAz":               func(r subnetRow) []string { return flag(r.shown.DefaultForAz) },
 	"enable-dns64":               func(r subnetRow) []string { return flag(r.shown.EnableDns64) },
 	"enable-lni-at-device-index": never[subnetRow],
-	"ipv6-cidr-block-association.association-id":  never[subnetRow],
-	"ipv6-cidr-block-association.ipv6-cidr-block": never[subnetRow],
-	"ipv6-cidr-block-association.state":           never[subnetRow],
+	"ipv6-cidr-block-association.association-id":  blocks6(func(a model.SubnetIpv6CidrBlockAssociation) []string { return word(a.AssociationId) }),
+	"ipv6-cidr-block-association.ipv6-cidr-block": blocks6(func(a model.SubnetIpv6CidrBlockAssociation) []string { return word(a.Ipv6CidrBlock) }),
+	"ipv6-cidr-block-association.state":           blocks6(func(a model.SubnetIpv6CidrBlockAssociation) []string { return word(a.Ipv6CidrBlockState.State) }),
 	"ipv6-native":                                 func(r subnetRow) []string { return flag(r.shown.Ipv6Native) },
 	"map-customer-owned-ip-on-launch":             func(r subnetRow) []string { return flag(r.shown.MapCustomerOwnedIpOnLaunch) },
 	"map-public-ip-on-launch":                     func(r subnetRow) []string { return flag(r.shown.MapPublicIpOnLaunch) },
@@ -56,26 +60,18 @@ var subnetListing = listing[model.Subnet]{fields: filter.Fields[subnetRow]{
 
 // DescribeSubnets lists the account's subnets, by VPC and zone.
 func (h *Handlers) DescribeSubnets(ctx context.Context, c *api.Call, in *model.DescribeSubnetsInput) (*model.DescribeSubnetsOutput, error) {
-	if err := ids.Subnet.CheckAll(in.SubnetIds); err != nil {
-		return nil, err
-	}
-	v, err := h.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	account := events.AccountID(c.Account)
-	list, err := byID(in.SubnetIds,
-		func(id string) (*state.Subnet, bool) {
+	v, list, err := listed(h, ctx, c, ids.Subnet, "subnet", in.SubnetIds,
+		func(v view, account events.AccountID, id string) (*state.Subnet, bool) {
 			s, ok := v.Subnets.Get(id)
 			return s, ok && s.Account == account
 		},
-		func(yield func(*state.Subnet)) {
+		func(v view, account events.AccountID, yield func(*state.Subnet)) {
 			for n := range v.VPCsOf(account) {
 				for s := range v.SubnetsOf(n.ID) {
 					yield(s)
 				}
 			}
-		}, notFound(ids.Subnet, "subnet"))
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +89,28 @@ func (h *Handlers) DescribeSubnets(ctx context.Context, c *api.Call, in *model.D
 
 // subnet shows a subnet.
 func (v view) subnet(s *state.Subnet) model.Subnet {
-	return model.Subnet{
+	out := model.Subnet{
 		SubnetId: some(s.ID), SubnetArn: new(fmt.Sprintf("arn:aws:ec2:%s:%s:subnet/%s", v.Meta.Region, s.Account, s.ID)),
-		VpcId: some(s.VPC), OwnerId: some(s.Account), State: new("available"), CidrBlock: new(s.CIDR.String()),
+		VpcId: some(s.VPC), OwnerId: some(s.Account), State: new("available"),
 		AvailabilityZone: some(s.Zone), AvailabilityZoneId: new(network.ZoneID(v.View, s.Zone)), AvailableIpAddressCount: new(int32(network.Free(s))),
 		DefaultForAz: &s.Default, MapPublicIpOnLaunch: new(s.GivesPublic(v.View)), MapCustomerOwnedIpOnLaunch: new(false),
-		AssignIpv6AddressOnCreation: new(false), EnableDns64: new(false), Ipv6Native: new(false),
+		AssignIpv6AddressOnCreation: &s.AssignIPv6, EnableDns64: &s.DNS64, Ipv6Native: new(s.Native()),
 		Ipv6CidrBlockAssociationSet: []model.SubnetIpv6CidrBlockAssociation{},
 		PrivateDnsNameOptionsOnLaunch: &model.PrivateDnsNameOptionsOnLaunch{
-			HostnameType: new("ip-name"), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false)},
+			HostnameType: new(network.HostnameType(s)), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false)},
 	}
+	if !s.Native() {
+		out.CidrBlock = new(s.CIDR.String())
+	}
+	if s.IPv6.CIDR.IsValid() {
+		out.Ipv6CidrBlockAssociationSet = append(out.Ipv6CidrBlockAssociationSet, subnetBlock(s.IPv6, "associated"))
+	}
+	return out
+}
+
+func subnetBlock(b state.Block, is string) model.SubnetIpv6CidrBlockAssociation {
+	return model.SubnetIpv6CidrBlockAssociation{AssociationId: some(b.Association), Ipv6CidrBlock: new(b.CIDR.String()),
+		Ipv6CidrBlockState: &model.SubnetCidrBlockState{State: &is}}
 }
 
 // CreateSubnet makes a part of a VPC.
@@ -110,18 +118,12 @@ func (h *Handlers) CreateSubnet(ctx context.Context, c *api.Call, in *model.Crea
 	if err := ids.VPC.Check(value(in.VpcId)); err != nil {
 		return nil, err
 	}
-	const v6, pools = "subnets have IPv4 addresses only", "blocks come from no pool"
-	for _, p := range []struct {
-		name, why string
-		set       bool
-	}{
-		{"Ipv6CidrBlock", v6, value(in.Ipv6CidrBlock) != ""}, {"Ipv6Native", v6, value(in.Ipv6Native)}, {"Ipv6IpamPoolId", v6, value(in.Ipv6IpamPoolId) != ""},
-		{"Ipv6NetmaskLength", v6, in.Ipv6NetmaskLength != nil}, {"Ipv4IpamPoolId", pools, value(in.Ipv4IpamPoolId) != ""},
-		{"Ipv4NetmaskLength", pools, in.Ipv4NetmaskLength != nil}, {"OutpostArn", "the region has no Outposts", value(in.OutpostArn) != ""},
-	} {
-		if p.set {
-			return nil, unsupported(p.name, "%s", p.why)
-		}
+	if err := refuseIpam(c.Region, nil, param{"Ipv6IpamPoolId", value(in.Ipv6IpamPoolId) != ""}, param{"Ipv6NetmaskLength", in.Ipv6NetmaskLength != nil},
+		param{"Ipv4IpamPoolId", value(in.Ipv4IpamPoolId) != ""}, param{"Ipv4NetmaskLength", in.Ipv4NetmaskLength != nil}); err != nil {
+		return nil, err
+	}
+	if value(in.OutpostArn) != "" {
+		return nil, unsupported("OutpostArn", "the region has no Outposts")
 	}
 	if err := notTogether("AvailabilityZone", in.AvailabilityZone != nil, "AvailabilityZoneId", in.AvailabilityZoneId != nil); err != nil {
 		return nil, err
@@ -145,20 +147,24 @@ func (h *Handlers) CreateSubnet(ctx context.Context, c *api.Call, in *model.Crea
 			return nil, events.Faultf("InvalidParameterValue", "Value (%s) for parameter availabilityZoneId is invalid.", id)
 		}
 	}
-	reply, err := h.do(ctx, c, 0, events.CreateSubnet{VPC: events.VPCID(*in.VpcId), CIDR: value(in.CidrBlock), Zone: zone, Tags: specs["subnet"]})
+	reply, err := h.do(ctx, c, 0, events.CreateSubnet{VPC: events.VPCID(*in.VpcId), CIDR: value(in.CidrBlock), Zone: zone, IPv6: value(in.Ipv6CidrBlock),
+		Native: value(in.Ipv6Native), Tags: specs["subnet"]})
 	if err != nil || c.DryRun {
 		return nil, err
 	}
 	v := h.after(ctx, c)
-	out := new(model.CreateSubnetOutput)
+	n := new(state.Subnet)
 	for _, r := range reply.Events {
-		if e, ok := r.Event.(events.SubnetCreated); ok {
-			s := v.subnet(&state.Subnet{SubnetCreated: e})
-			s.Tags = toldTags(reply, string(e.ID))
-			out.Subnet = &s
+		switch e := r.Event.(type) {
+		case events.SubnetCreated:
+			n.SubnetCreated = e
+		case events.SubnetBlockAssociated:
+			n.IPv6 = state.Block{Association: e.Association, CIDR: e.CIDR}
 		}
 	}
-	return out, nil
+	s := v.subnet(n)
+	s.Tags = toldTags(reply, string(n.ID))
+	return &model.CreateSubnetOutput{Subnet: &s}, nil
 }
 
 // DeleteSubnet ends a subnet that no interface is in.
@@ -170,8 +176,7 @@ func (h *Handlers) DeleteSubnet(ctx context.Context, c *api.Call, in *model.Dele
 	return new(model.DeleteSubnetOutput), err
 }
 
-// ModifySubnetAttribute changes whether instances launched into a subnet get a
-// public address. Asking for what is so anyhow is fine.
+// ModifySubnetAttribute changes what instances launched into a subnet get. Asking for what is so anyhow is fine.
 func (h *Handlers) ModifySubnetAttribute(ctx context.Context, c *api.Call, in *model.ModifySubnetAttributeInput) (*model.ModifySubnetAttributeOutput, error) {
 	if err := ids.Subnet.Check(value(in.SubnetId)); err != nil {
 		return nil, err
@@ -181,24 +186,23 @@ func (h *Handlers) ModifySubnetAttribute(ctx context.Context, c *api.Call, in *m
 		name     string
 		set, off bool
 	}{
-		{"AssignIpv6AddressOnCreation", in.AssignIpv6AddressOnCreation != nil, !value(value(in.AssignIpv6AddressOnCreation).Value)},
-		{"EnableDns64", in.EnableDns64 != nil, !value(value(in.EnableDns64).Value)},
 		{"EnableResourceNameDnsARecordOnLaunch", in.EnableResourceNameDnsARecordOnLaunch != nil, !value(value(in.EnableResourceNameDnsARecordOnLaunch).Value)},
 		{"EnableResourceNameDnsAAAARecordOnLaunch", in.EnableResourceNameDnsAAAARecordOnLaunch != nil, !value(value(in.EnableResourceNameDnsAAAARecordOnLaunch).Value)},
 		{"MapCustomerOwnedIpOnLaunch", in.MapCustomerOwnedIpOnLaunch != nil, !value(value(in.MapCustomerOwnedIpOnLaunch).Value)},
 		{"DisableLniAtDeviceIndex", in.DisableLniAtDeviceIndex != nil, !value(value(in.DisableLniAtDeviceIndex).Value)},
-		{"PrivateDnsHostnameTypeOnLaunch", in.PrivateDnsHostnameTypeOnLaunch != nil, value(in.PrivateDnsHostnameTypeOnLaunch) == "ip-name"},
 		{"CustomerOwnedIpv4Pool", in.CustomerOwnedIpv4Pool != nil, false},
 		{"EnableLniAtDeviceIndex", in.EnableLniAtDeviceIndex != nil, false},
 	} {
 		switch {
 		case p.set && !p.off:
-			return nil, unsupported(p.name, "subnets have IPv4 addresses, and names made of them")
+			return nil, unsupported(p.name, "names have the records that their type gives them, and there are no Outposts")
 		case p.set:
 			others++
 		}
 	}
-	if others > 0 && in.MapPublicIpOnLaunch == nil {
+	cmd := events.ModifySubnet{Subnet: events.SubnetID(*in.SubnetId), MapPublic: value(in.MapPublicIpOnLaunch).Value,
+		AssignIPv6: value(in.AssignIpv6AddressOnCreation).Value, DNS64: value(in.EnableDns64).Value, Hostname: in.PrivateDnsHostnameTypeOnLaunch}
+	if others > 0 && cmd == (events.ModifySubnet{Subnet: cmd.Subnet}) {
 		v, err := h.read(ctx)
 		if err != nil {
 			return nil, err
@@ -208,6 +212,6 @@ func (h *Handlers) ModifySubnetAttribute(ctx context.Context, c *api.Call, in *m
 		}
 		return new(model.ModifySubnetAttributeOutput), nil
 	}
-	_, err := h.do(ctx, c, 0, events.ModifySubnet{Subnet: events.SubnetID(*in.SubnetId), MapPublic: value(in.MapPublicIpOnLaunch).Value})
+	_, err := h.do(ctx, c, 0, cmd)
 	return new(model.ModifySubnetAttributeOutput), err
 }

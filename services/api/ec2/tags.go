@@ -85,6 +85,9 @@ var resourceTypes = map[string]string{
 	"subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule", "eni": "network-interface",
 	"vol": "volume", "snap": "snapshot", "r": "reservation",
 	"igw": "internet-gateway", "rtb": "route-table", "eipalloc": "elastic-ip",
+	"acl": "network-acl", "nat": "natgateway", "eigw": "egress-only-internet-gateway", "pcx": "vpc-peering-connection", "pg": "placement-group", "lt": "launch-template",
+	"dopt": "dhcp-options", "pl": "prefix-list", "fl": "vpc-flow-log", "ipv4pool": "ipv4pool-ec2", "ipv6pool": "ipv6pool-ec2",
+	"cgw": "customer-gateway", "vgw": "vpn-gateway", "vpn": "vpn-connection",
 }
 
 func resourceType(id string) string {

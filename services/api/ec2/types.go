@@ -127,15 +127,15 @@ func (h *Handlers) DescribeInstanceTypes(_ context.Context, c *api.Call, in *mod
 	return out, err
 }
 
-// showType shows a type as this region gives it: every root is an instance
-// store, whatever EC2 gives the type.
+// showType shows a type as this region gives it: the root can be an instance
+// store, whatever EC2 gives the type, or a volume.
 func showType(t compute.Type) model.InstanceTypeInfo {
 	out := model.InstanceTypeInfo{
 		InstanceType:      &t.Name,
 		CurrentGeneration: &t.Current,
 		BareMetal:         &t.BareMetal, BurstablePerformanceSupported: &t.Burstable,
 		FreeTierEligible: new(false), HibernationSupported: new(false), AutoRecoverySupported: new(false), DedicatedHostsSupported: new(false),
-		SupportedUsageClasses: []string{"on-demand"}, SupportedRootDeviceTypes: []string{"instance-store"},
+		SupportedUsageClasses: []string{"on-demand"}, SupportedRootDeviceTypes: []string{"ebs", "instance-store"},
 		SupportedVirtualizationTypes: []string{"hvm"}, SupportedBootModes: []string{"legacy-bios"},
 		Hypervisor:    new("xen"),
 		MemoryInfo:    &model.MemoryInfo{SizeInMiB: new(int64(t.MemoryMiB))},
@@ -151,7 +151,7 @@ func showType(t compute.Type) model.InstanceTypeInfo {
 			Ipv4AddressesPerInterface: new(int32(t.Addresses)), Ipv6AddressesPerInterface: new(int32(0)), Ipv6Supported: &t.IPv6,
 			EnaSupport: new("unsupported"), EfaSupported: new(false), EncryptionInTransitSupported: new(false), EnaSrdSupported: new(false),
 		},
-		PlacementGroupInfo:       &model.PlacementGroupInfo{SupportedStrategies: []string{}},
+		PlacementGroupInfo:       &model.PlacementGroupInfo{SupportedStrategies: []string{events.Cluster, events.Partition, events.Spread}},
 		InstanceStorageSupported: new(true),
 		NitroEnclavesSupport:     new("unsupported"), NitroTpmSupport: new("unsupported"), PhcSupport: new("unsupported"),
 	}

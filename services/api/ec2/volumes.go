@@ -158,7 +158,7 @@ func showAttachment(id events.VolumeID, a *state.Attachment) *model.VolumeAttach
 // showVolume shows a volume without its tags.
 func showVolume(r *state.Volume) model.Volume {
 	out := model.Volume{
-		VolumeId: some(r.ID), AvailabilityZone: some(r.Zone), Size: new(int32(r.SizeGiB)), SnapshotId: new(""), State: &r.State, CreateTime: &r.At,
+		VolumeId: some(r.ID), AvailabilityZone: some(r.Zone), Size: new(int32(r.SizeGiB)), SnapshotId: new(string(r.Snapshot)), State: &r.State, CreateTime: &r.At,
 		VolumeType: &r.Type, Encrypted: new(false), MultiAttachEnabled: new(false), Attachments: []model.VolumeAttachment{},
 	}
 	if r.IOPS != 0 {
@@ -214,7 +214,7 @@ func (h *Handlers) DescribeVolumes(ctx context.Context, c *api.Call, in *model.D
 	return out, err
 }
 
-func creationOrder(r *state.Volume) string { return fmt.Sprintf("%020d/%s", r.At.UnixNano(), r.ID) }
+func creationOrder(r *state.Volume) string { return string(inOrder(r.At, string(r.ID))) }
 
 // volumes looks up volumes of the caller, all or none.
 func (h *Handlers) volumes(ctx context.Context, c *api.Call, names []string, maxResults *int32) (view, []*state.Volume, error) {
@@ -292,16 +292,17 @@ func (v view) volumeStatus(r *state.Volume) model.VolumeStatusItem {
 	}
 }
 
-// DescribeVolumeAttribute shows one attribute of a volume. Neither can be
-// changed: a volume whose blocks are doubted is not served, and none is sold.
+// DescribeVolumeAttribute shows one attribute of a volume. A volume whose blocks
+// are doubted is not served, whatever it says.
 func (h *Handlers) DescribeVolumeAttribute(ctx context.Context, c *api.Call, in *model.DescribeVolumeAttributeInput) (*model.DescribeVolumeAttributeOutput, error) {
-	if _, _, err := h.volumes(ctx, c, []string{value(in.VolumeId)}, nil); err != nil {
+	_, list, err := h.volumes(ctx, c, []string{value(in.VolumeId)}, nil)
+	if err != nil {
 		return nil, err
 	}
 	out := &model.DescribeVolumeAttributeOutput{VolumeId: in.VolumeId}
 	switch value(in.Attribute) {
 	case "autoEnableIO":
-		out.AutoEnableIO = &model.AttributeBooleanValue{Value: new(false)}
+		out.AutoEnableIO = &model.AttributeBooleanValue{Value: &list[0].AutoIO}
 	case "productCodes":
 		out.ProductCodes = []model.ProductCode{}
 	}

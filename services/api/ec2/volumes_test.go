@@ -81,7 +81,12 @@ func TestVolumeLife(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	w.ok(alice, "ModifyInstanceAttribute", "InstanceId", instance, "BlockDeviceMapping.1.DeviceName", "/dev/xvdb", "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "false")
-	w.fails("UnsupportedOperation", alice, "ModifyInstanceAttribute", "InstanceId", instance, "BlockDeviceMapping.1.DeviceName", "/dev/xvdb", "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true")
+	w.ok(alice, "ModifyInstanceAttribute", "InstanceId", instance, "BlockDeviceMapping.1.DeviceName", "/dev/xvdb", "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true")
+	m = w.ok(alice, "DescribeInstanceAttribute", "InstanceId", instance, "Attribute", "blockDeviceMapping")
+	if m.text("blockDeviceMapping/item/ebs/deleteOnTermination") != "true" {
+		t.Errorf("%+v", m)
+	}
+	w.ok(alice, "ModifyInstanceAttribute", "InstanceId", instance, "BlockDeviceMapping.1.DeviceName", "/dev/xvdb", "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "false")
 
 	// Detaching while mounted stays detaching, however often it is asked.
 	w.fails("InvalidAttachment.NotFound", alice, "DetachVolume", "VolumeId", id, "InstanceId", far)

@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"context"
-	"strings"
 
 	"skerry/events"
 	"skerry/services/api"
@@ -19,16 +18,20 @@ func cidrs(values func(model.VpcCidrBlockAssociation) []string) func(vpcRow) []s
 	return func(r vpcRow) []string { return each(r.shown.CidrBlockAssociationSet, values) }
 }
 
+func cidrs6(values func(model.VpcIpv6CidrBlockAssociation) []string) func(vpcRow) []string {
+	return func(r vpcRow) []string { return each(r.shown.Ipv6CidrBlockAssociationSet, values) }
+}
+
 var vpcListing = listing[model.Vpc]{fields: filter.Fields[vpcRow]{
 	"cidr":                                        func(r vpcRow) []string { return word(r.shown.CidrBlock) },
 	"cidr-block-association.association-id":       cidrs(func(a model.VpcCidrBlockAssociation) []string { return word(a.AssociationId) }),
 	"cidr-block-association.cidr-block":           cidrs(func(a model.VpcCidrBlockAssociation) []string { return word(a.CidrBlock) }),
 	"cidr-block-association.state":                cidrs(func(a model.VpcCidrBlockAssociation) []string { return word(a.CidrBlockState.State) }),
 	"dhcp-options-id":                             func(r vpcRow) []string { return word(r.shown.DhcpOptionsId) },
-	"ipv6-cidr-block-association.association-id":  never[vpcRow],
-	"ipv6-cidr-block-association.ipv6-cidr-block": never[vpcRow],
-	"ipv6-cidr-block-association.ipv6-pool":       never[vpcRow],
-	"ipv6-cidr-block-association.state":           never[vpcRow],
+	"ipv6-cidr-block-association.association-id":  cidrs6(func(a model.VpcIpv6CidrBlockAssociation) []string { return word(a.AssociationId) }),
+	"ipv6-cidr-block-association.ipv6-cidr-block": cidrs6(func(a model.VpcIpv6CidrBlockAssociation) []string { return word(a.Ipv6CidrBlock) }),
+	"ipv6-cidr-block-association.ipv6-pool":       cidrs6(func(a model.VpcIpv6CidrBlockAssociation) []string { return word(a.Ipv6Pool) }),
+	"ipv6-cidr-block-association.state":           cidrs6(func(a model.VpcIpv6CidrBlockAssociation) []string { return word(a.Ipv6CidrBlockState.State) }),
 	"is-default":                                  func(r vpcRow) []string { return flag(r.shown.IsDefault) },
 	"isDefault":                                   func(r vpcRow) []string { return flag(r.shown.IsDefault) },
 	"owner-id":                                    func(r vpcRow) []string { return word(r.shown.OwnerId) },
@@ -59,7 +62,7 @@ func (h *Handlers) DescribeVpcs(ctx context.Context, c *api.Call, in *model.Desc
 	var rows []vpcRow
 	for _, n := range list {
 		t := v.TagsOf(string(n.ID))
-		s := showVPC(n.VPCCreated, "available")
+		s := v.showVPC(n, "available")
 		s.Tags = shownTags(t)
 		rows = append(rows, vpcRow{key: string(n.ID), tags: t, shown: s})
 	}
@@ -68,14 +71,32 @@ func (h *Handlers) DescribeVpcs(ctx context.Context, c *api.Call, in *model.Desc
 	return out, err
 }
 
-func showVPC(n events.VPCCreated, is string) model.Vpc {
-	return model.Vpc{
-		VpcId: some(n.ID), OwnerId: some(n.Account), CidrBlock: new(n.CIDR.String()), State: &is, IsDefault: &n.Default,
-		InstanceTenancy: new("default"), DhcpOptionsId: new("default"),
-		CidrBlockAssociationSet: []model.VpcCidrBlockAssociation{{
-			AssociationId: new("vpc-cidr-assoc-" + strings.TrimPrefix(string(n.ID), "vpc-")), CidrBlock: new(n.CIDR.String()),
-			CidrBlockState: &model.VpcCidrBlockState{State: new("associated")}}},
+func (v view) showVPC(n *state.VPC, is string) model.Vpc {
+	out := model.Vpc{
+		VpcId: some(n.ID), OwnerId: some(n.Account), State: &is, IsDefault: &n.Default, InstanceTenancy: new("default"), DhcpOptionsId: some(n.DHCPOptions()),
+		CidrBlockAssociationSet: []model.VpcCidrBlockAssociation{}, Ipv6CidrBlockAssociationSet: []model.VpcIpv6CidrBlockAssociation{},
 	}
+	if n.CIDR.IsValid() {
+		out.CidrBlock = new(n.CIDR.String())
+		out.CidrBlockAssociationSet = append(out.CidrBlockAssociationSet, vpcBlock(state.Block{Association: n.Association(), CIDR: n.CIDR}, "associated"))
+	}
+	for _, b := range n.Blocks {
+		if b.CIDR.Addr().Is4() {
+			out.CidrBlockAssociationSet = append(out.CidrBlockAssociationSet, vpcBlock(b, "associated"))
+		} else {
+			out.Ipv6CidrBlockAssociationSet = append(out.Ipv6CidrBlockAssociationSet, vpcBlock6(v.Meta.Region, b, "associated"))
+		}
+	}
+	return out
+}
+
+func vpcBlock(b state.Block, is string) model.VpcCidrBlockAssociation {
+	return model.VpcCidrBlockAssociation{AssociationId: some(b.Association), CidrBlock: new(b.CIDR.String()), CidrBlockState: &model.VpcCidrBlockState{State: &is}}
+}
+
+func vpcBlock6(region string, b state.Block, is string) model.VpcIpv6CidrBlockAssociation {
+	return model.VpcIpv6CidrBlockAssociation{AssociationId: some(b.Association), Ipv6CidrBlock: new(b.CIDR.String()), Ipv6Pool: new(b.Pool),
+		NetworkBorderGroup: &region, Ipv6CidrBlockState: &model.VpcCidrBlockState{State: &is}}
 }
 
 func (v view) vpc(account events.AccountID, id string) (*state.VPC, bool) {
@@ -113,37 +134,45 @@ func (h *Handlers) CreateVpc(ctx context.Context, c *api.Call, in *model.CreateV
 	if t := value(in.InstanceTenancy); t != "" && t != "default" {
 		return nil, unsupported("InstanceTenancy", "no host is set aside for one account")
 	}
-	const v6, pools = "VPCs have IPv4 addresses only", "blocks come from no pool"
-	for _, p := range []struct {
-		name, why string
-		set       bool
-	}{
-		{"AmazonProvidedIpv6CidrBlock", v6, value(in.AmazonProvidedIpv6CidrBlock)}, {"Ipv6CidrBlock", v6, value(in.Ipv6CidrBlock) != ""},
-		{"Ipv6Pool", v6, value(in.Ipv6Pool) != ""}, {"Ipv6IpamPoolId", v6, value(in.Ipv6IpamPoolId) != ""}, {"Ipv6NetmaskLength", v6, in.Ipv6NetmaskLength != nil},
-		{"Ipv6CidrBlockNetworkBorderGroup", v6, value(in.Ipv6CidrBlockNetworkBorderGroup) != ""},
-		{"Ipv4IpamPoolId", pools, value(in.Ipv4IpamPoolId) != ""}, {"Ipv4NetmaskLength", pools, in.Ipv4NetmaskLength != nil},
-	} {
-		if p.set {
-			return nil, unsupported(p.name, "%s", p.why)
-		}
+	if err := refuseIpam(c.Region, in.Ipv6CidrBlockNetworkBorderGroup, param{"Ipv6IpamPoolId", value(in.Ipv6IpamPoolId) != ""}, param{"Ipv6NetmaskLength", in.Ipv6NetmaskLength != nil},
+		param{"Ipv4IpamPoolId", value(in.Ipv4IpamPoolId) != ""}, param{"Ipv4NetmaskLength", in.Ipv4NetmaskLength != nil}); err != nil {
+		return nil, err
 	}
 	specs, err := tags.Specs(in.TagSpecifications, "vpc")
 	if err != nil {
 		return nil, err
 	}
-	reply, err := h.do(ctx, c, 0, events.CreateVPC{CIDR: value(in.CidrBlock), Tags: specs["vpc"]})
+	reply, err := h.do(ctx, c, 0, events.CreateVPC{CIDR: value(in.CidrBlock), IPv6: value(in.Ipv6CidrBlock), Pool: value(in.Ipv6Pool),
+		AmazonIPv6: value(in.AmazonProvidedIpv6CidrBlock), Tags: specs["vpc"]})
 	if err != nil || c.DryRun {
 		return nil, err
 	}
-	out := new(model.CreateVpcOutput)
+	v := h.after(ctx, c)
+	n := new(state.VPC)
 	for _, r := range reply.Events {
-		if e, ok := r.Event.(events.VPCCreated); ok {
-			s := showVPC(e, "pending")
-			s.Tags = toldTags(reply, string(e.ID))
-			out.Vpc = &s
+		switch e := r.Event.(type) {
+		case events.VPCCreated:
+			n.VPCCreated = e
+		case events.VPCBlockAssociated:
+			n.Blocks = append(n.Blocks, state.Block{Association: e.Association, CIDR: e.CIDR, Pool: e.Pool})
 		}
 	}
-	return out, nil
+	s := v.showVPC(n, "pending")
+	s.Tags = toldTags(reply, string(n.ID))
+	return &model.CreateVpcOutput{Vpc: &s}, nil
+}
+
+// refuseIpam names what asks for blocks of IPAM pools, or of another place.
+func refuseIpam(region string, group *string, list ...param) error {
+	for _, p := range list {
+		if p.set {
+			return unsupported(p.name, "blocks come from no IPAM pool")
+		}
+	}
+	if isOther(group, region) {
+		return events.Faultf("InvalidParameterValue", "Invalid value '%s' for networkBorderGroup. The only one here is %s.", *group, region)
+	}
+	return nil
 }
 
 // DeleteVpc ends a network that nothing is in.

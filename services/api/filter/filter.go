@@ -78,6 +78,11 @@ func Compile[R any](filters []model.Filter, fields Fields[R], tags func(R) map[s
 	return out, nil
 }
 
+// OnTags tells whether a filter asks for tags alone.
+func OnTags(name string) bool {
+	return tagField(name, func(struct{}) map[string]string { return nil }) != nil
+}
+
 // tagField is the filter on a tag, or nil.
 func tagField[R any](name string, tags func(R) map[string]string) func(R) []string {
 	switch {

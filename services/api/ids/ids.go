@@ -46,6 +46,18 @@ var (
 	DHCPOptions       = Kind{"dopt", "InvalidDhcpOptionsId.Malformed", "InvalidDhcpOptionID.NotFound"}
 	PlacementGroup    = Kind{"pg", "InvalidPlacementGroupId.Malformed", "InvalidPlacementGroup.Unknown"}
 	LaunchTemplate    = Kind{"lt", "InvalidLaunchTemplateId.Malformed", "InvalidLaunchTemplateId.NotFound"}
+
+	ACLAssociation        = Kind{"aclassoc", "InvalidAssociationID.Malformed", "InvalidAssociationID.NotFound"}
+	VPCCIDRAssociation    = Kind{"vpc-cidr-assoc", "InvalidVpcCidrBlockAssociationId.Malformed", "InvalidVpcCidrBlockAssociationID.NotFound"}
+	SubnetCIDRAssociation = Kind{"subnet-cidr-assoc", "InvalidSubnetCidrBlockAssociationId.Malformed", "InvalidSubnetCidrBlockAssociationID.NotFound"}
+	Peering               = Kind{"pcx", "InvalidVpcPeeringConnectionId.Malformed", "InvalidVpcPeeringConnectionID.NotFound"}
+	PrefixList            = Kind{"pl", "InvalidPrefixListId.Malformed", "InvalidPrefixListID.NotFound"}
+	FlowLog               = Kind{"fl", "InvalidFlowLogId.Malformed", "InvalidFlowLogId.NotFound"}
+	CustomerGateway       = Kind{"cgw", "InvalidCustomerGatewayID.Malformed", "InvalidCustomerGatewayID.NotFound"}
+	VPNGateway            = Kind{"vgw", "InvalidVpnGatewayID.Malformed", "InvalidVpnGatewayID.NotFound"}
+	VPNConnection         = Kind{"vpn", "InvalidVpnConnectionID.Malformed", "InvalidVpnConnectionID.NotFound"}
+	IPv4Pool              = Kind{"ipv4pool-ec2", "InvalidPublicIpv4PoolID.Malformed", "InvalidPublicIpv4PoolID.NotFound"}
+	IPv6Pool              = Kind{"ipv6pool-ec2", "InvalidIpv6PoolID.Malformed", "InvalidIpv6PoolID.NotFound"}
 )
 
 var kinds = func() map[string]Kind {
@@ -54,7 +66,8 @@ var kinds = func() map[string]Kind {
 		Instance, Image, Kernel, Ramdisk, Reservation, KeyPair, Volume, Snapshot, VPC, Subnet,
 		SecurityGroup, SecurityGroupRule, Interface, Attachment, Allocation, Association, RouteTable,
 		RouteAssociation, InternetGateway, EgressGateway, NATGateway, NetworkACL, DHCPOptions,
-		PlacementGroup, LaunchTemplate,
+		PlacementGroup, LaunchTemplate, ACLAssociation, VPCCIDRAssociation, SubnetCIDRAssociation, Peering,
+		PrefixList, FlowLog, CustomerGateway, VPNGateway, VPNConnection, IPv4Pool, IPv6Pool,
 	} {
 		m[k.Prefix] = k
 	}

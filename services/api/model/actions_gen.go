@@ -4,20 +4,50 @@ package model
 
 import "skerry/services/api/reply"
 
-func (*AllocateAddressInput) ActionName() (reply.Service, string)  { return "ec2", "AllocateAddress" }
-func (v *AllocateAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
+func (*AcceptVpcPeeringConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "AcceptVpcPeeringConnection"
+}
+func (v *AcceptVpcPeeringConnectionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*AdvertiseByoipCidrInput) ActionName() (reply.Service, string) {
+	return "ec2", "AdvertiseByoipCidr"
+}
+func (v *AdvertiseByoipCidrInput) IsDryRun() bool                 { return v.DryRun != nil && *v.DryRun }
+func (*AllocateAddressInput) ActionName() (reply.Service, string) { return "ec2", "AllocateAddress" }
+func (v *AllocateAddressInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*AssignIpv6AddressesInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssignIpv6Addresses"
+}
+func (*AssignPrivateIpAddressesInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssignPrivateIpAddresses"
+}
 func (*AssociateAddressInput) ActionName() (reply.Service, string) { return "ec2", "AssociateAddress" }
 func (v *AssociateAddressInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*AssociateDhcpOptionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssociateDhcpOptions"
+}
+func (v *AssociateDhcpOptionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*AssociateRouteTableInput) ActionName() (reply.Service, string) {
 	return "ec2", "AssociateRouteTable"
 }
 func (v *AssociateRouteTableInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*AssociateSubnetCidrBlockInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssociateSubnetCidrBlock"
+}
+func (*AssociateVpcCidrBlockInput) ActionName() (reply.Service, string) {
+	return "ec2", "AssociateVpcCidrBlock"
+}
 func (*AttachInternetGatewayInput) ActionName() (reply.Service, string) {
 	return "ec2", "AttachInternetGateway"
 }
-func (v *AttachInternetGatewayInput) IsDryRun() bool           { return v.DryRun != nil && *v.DryRun }
-func (*AttachVolumeInput) ActionName() (reply.Service, string) { return "ec2", "AttachVolume" }
-func (v *AttachVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *AttachInternetGatewayInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*AttachNetworkInterfaceInput) ActionName() (reply.Service, string) {
+	return "ec2", "AttachNetworkInterface"
+}
+func (v *AttachNetworkInterfaceInput) IsDryRun() bool              { return v.DryRun != nil && *v.DryRun }
+func (*AttachVolumeInput) ActionName() (reply.Service, string)     { return "ec2", "AttachVolume" }
+func (v *AttachVolumeInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*AttachVpnGatewayInput) ActionName() (reply.Service, string) { return "ec2", "AttachVpnGateway" }
+func (v *AttachVpnGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*AuthorizeSecurityGroupEgressInput) ActionName() (reply.Service, string) {
 	return "ec2", "AuthorizeSecurityGroupEgress"
 }
@@ -25,13 +55,76 @@ func (v *AuthorizeSecurityGroupEgressInput) IsDryRun() bool { return v.DryRun !=
 func (*AuthorizeSecurityGroupIngressInput) ActionName() (reply.Service, string) {
 	return "ec2", "AuthorizeSecurityGroupIngress"
 }
-func (v *AuthorizeSecurityGroupIngressInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (v *AuthorizeSecurityGroupIngressInput) IsDryRun() bool   { return v.DryRun != nil && *v.DryRun }
+func (*CopyImageInput) ActionName() (reply.Service, string)    { return "ec2", "CopyImage" }
+func (v *CopyImageInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (v *CopyImageInput) Token() *string                       { return v.ClientToken }
+func (*CopySnapshotInput) ActionName() (reply.Service, string) { return "ec2", "CopySnapshot" }
+func (v *CopySnapshotInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateCustomerGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateCustomerGateway"
+}
+func (v *CreateCustomerGatewayInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateDefaultSubnetInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateDefaultSubnet"
+}
+func (v *CreateDefaultSubnetInput) IsDryRun() bool                 { return v.DryRun != nil && *v.DryRun }
+func (*CreateDefaultVpcInput) ActionName() (reply.Service, string) { return "ec2", "CreateDefaultVpc" }
+func (v *CreateDefaultVpcInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateDhcpOptionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateDhcpOptions"
+}
+func (v *CreateDhcpOptionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateEgressOnlyInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateEgressOnlyInternetGateway"
+}
+func (v *CreateEgressOnlyInternetGatewayInput) IsDryRun() bool   { return v.DryRun != nil && *v.DryRun }
+func (v *CreateEgressOnlyInternetGatewayInput) Token() *string   { return v.ClientToken }
+func (*CreateFlowLogsInput) ActionName() (reply.Service, string) { return "ec2", "CreateFlowLogs" }
+func (v *CreateFlowLogsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateFlowLogsInput) Token() *string                    { return v.ClientToken }
+func (*CreateImageInput) ActionName() (reply.Service, string)    { return "ec2", "CreateImage" }
+func (v *CreateImageInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
 func (*CreateInternetGatewayInput) ActionName() (reply.Service, string) {
 	return "ec2", "CreateInternetGateway"
 }
-func (v *CreateInternetGatewayInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
-func (*CreateKeyPairInput) ActionName() (reply.Service, string)    { return "ec2", "CreateKeyPair" }
-func (v *CreateKeyPairInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (v *CreateInternetGatewayInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
+func (*CreateKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "CreateKeyPair" }
+func (v *CreateKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateLaunchTemplateInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateLaunchTemplate"
+}
+func (v *CreateLaunchTemplateInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (v *CreateLaunchTemplateInput) Token() *string { return v.ClientToken }
+func (*CreateLaunchTemplateVersionInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateLaunchTemplateVersion"
+}
+func (v *CreateLaunchTemplateVersionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (v *CreateLaunchTemplateVersionInput) Token() *string { return v.ClientToken }
+func (*CreateManagedPrefixListInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateManagedPrefixList"
+}
+func (v *CreateManagedPrefixListInput) IsDryRun() bool             { return v.DryRun != nil && *v.DryRun }
+func (v *CreateManagedPrefixListInput) Token() *string             { return v.ClientToken }
+func (*CreateNatGatewayInput) ActionName() (reply.Service, string) { return "ec2", "CreateNatGateway" }
+func (v *CreateNatGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateNatGatewayInput) Token() *string                    { return v.ClientToken }
+func (*CreateNetworkAclInput) ActionName() (reply.Service, string) { return "ec2", "CreateNetworkAcl" }
+func (v *CreateNetworkAclInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *CreateNetworkAclInput) Token() *string                    { return v.ClientToken }
+func (*CreateNetworkAclEntryInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateNetworkAclEntry"
+}
+func (v *CreateNetworkAclEntryInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateNetworkInterfaceInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateNetworkInterface"
+}
+func (v *CreateNetworkInterfaceInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (v *CreateNetworkInterfaceInput) Token() *string { return v.ClientToken }
+func (*CreatePlacementGroupInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreatePlacementGroup"
+}
+func (v *CreatePlacementGroupInput) IsDryRun() bool                { return v.DryRun != nil && *v.DryRun }
 func (*CreateRouteInput) ActionName() (reply.Service, string)      { return "ec2", "CreateRoute" }
 func (v *CreateRouteInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
 func (*CreateRouteTableInput) ActionName() (reply.Service, string) { return "ec2", "CreateRouteTable" }
@@ -40,22 +133,79 @@ func (v *CreateRouteTableInput) Token() *string                    { return v.Cl
 func (*CreateSecurityGroupInput) ActionName() (reply.Service, string) {
 	return "ec2", "CreateSecurityGroup"
 }
-func (v *CreateSecurityGroupInput) IsDryRun() bool             { return v.DryRun != nil && *v.DryRun }
-func (*CreateSubnetInput) ActionName() (reply.Service, string) { return "ec2", "CreateSubnet" }
-func (v *CreateSubnetInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
-func (*CreateTagsInput) ActionName() (reply.Service, string)   { return "ec2", "CreateTags" }
-func (v *CreateTagsInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
-func (*CreateVolumeInput) ActionName() (reply.Service, string) { return "ec2", "CreateVolume" }
-func (v *CreateVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
-func (v *CreateVolumeInput) Token() *string                    { return v.ClientToken }
-func (*CreateVpcInput) ActionName() (reply.Service, string)    { return "ec2", "CreateVpc" }
-func (v *CreateVpcInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (v *CreateSecurityGroupInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (*CreateSnapshotInput) ActionName() (reply.Service, string) { return "ec2", "CreateSnapshot" }
+func (v *CreateSnapshotInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*CreateSubnetInput) ActionName() (reply.Service, string)   { return "ec2", "CreateSubnet" }
+func (v *CreateSubnetInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*CreateTagsInput) ActionName() (reply.Service, string)     { return "ec2", "CreateTags" }
+func (v *CreateTagsInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*CreateVolumeInput) ActionName() (reply.Service, string)   { return "ec2", "CreateVolume" }
+func (v *CreateVolumeInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (v *CreateVolumeInput) Token() *string                      { return v.ClientToken }
+func (*CreateVpcInput) ActionName() (reply.Service, string)      { return "ec2", "CreateVpc" }
+func (v *CreateVpcInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
+func (*CreateVpcPeeringConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateVpcPeeringConnection"
+}
+func (v *CreateVpcPeeringConnectionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateVpnConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateVpnConnection"
+}
+func (v *CreateVpnConnectionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*CreateVpnConnectionRouteInput) ActionName() (reply.Service, string) {
+	return "ec2", "CreateVpnConnectionRoute"
+}
+func (*CreateVpnGatewayInput) ActionName() (reply.Service, string) { return "ec2", "CreateVpnGateway" }
+func (v *CreateVpnGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteCustomerGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteCustomerGateway"
+}
+func (v *DeleteCustomerGatewayInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteDhcpOptionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteDhcpOptions"
+}
+func (v *DeleteDhcpOptionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteEgressOnlyInternetGatewayInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteEgressOnlyInternetGateway"
+}
+func (v *DeleteEgressOnlyInternetGatewayInput) IsDryRun() bool   { return v.DryRun != nil && *v.DryRun }
+func (*DeleteFlowLogsInput) ActionName() (reply.Service, string) { return "ec2", "DeleteFlowLogs" }
+func (v *DeleteFlowLogsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DeleteInternetGatewayInput) ActionName() (reply.Service, string) {
 	return "ec2", "DeleteInternetGateway"
 }
-func (v *DeleteInternetGatewayInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
-func (*DeleteKeyPairInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteKeyPair" }
-func (v *DeleteKeyPairInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (v *DeleteInternetGatewayInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
+func (*DeleteKeyPairInput) ActionName() (reply.Service, string) { return "ec2", "DeleteKeyPair" }
+func (v *DeleteKeyPairInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteLaunchTemplateInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteLaunchTemplate"
+}
+func (v *DeleteLaunchTemplateInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteLaunchTemplateVersionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteLaunchTemplateVersions"
+}
+func (v *DeleteLaunchTemplateVersionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteManagedPrefixListInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteManagedPrefixList"
+}
+func (v *DeleteManagedPrefixListInput) IsDryRun() bool             { return v.DryRun != nil && *v.DryRun }
+func (*DeleteNatGatewayInput) ActionName() (reply.Service, string) { return "ec2", "DeleteNatGateway" }
+func (v *DeleteNatGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteNetworkAclInput) ActionName() (reply.Service, string) { return "ec2", "DeleteNetworkAcl" }
+func (v *DeleteNetworkAclInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteNetworkAclEntryInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteNetworkAclEntry"
+}
+func (v *DeleteNetworkAclEntryInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteNetworkInterfaceInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteNetworkInterface"
+}
+func (v *DeleteNetworkInterfaceInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeletePlacementGroupInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeletePlacementGroup"
+}
+func (v *DeletePlacementGroupInput) IsDryRun() bool                { return v.DryRun != nil && *v.DryRun }
 func (*DeleteRouteInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteRoute" }
 func (v *DeleteRouteInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
 func (*DeleteRouteTableInput) ActionName() (reply.Service, string) { return "ec2", "DeleteRouteTable" }
@@ -63,15 +213,34 @@ func (v *DeleteRouteTableInput) IsDryRun() bool                    { return v.Dr
 func (*DeleteSecurityGroupInput) ActionName() (reply.Service, string) {
 	return "ec2", "DeleteSecurityGroup"
 }
-func (v *DeleteSecurityGroupInput) IsDryRun() bool                { return v.DryRun != nil && *v.DryRun }
-func (*DeleteSubnetInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteSubnet" }
-func (v *DeleteSubnetInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
-func (*DeleteTagsInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteTags" }
-func (v *DeleteTagsInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
-func (*DeleteVolumeInput) ActionName() (reply.Service, string)    { return "ec2", "DeleteVolume" }
-func (v *DeleteVolumeInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
-func (*DeleteVpcInput) ActionName() (reply.Service, string)       { return "ec2", "DeleteVpc" }
-func (v *DeleteVpcInput) IsDryRun() bool                          { return v.DryRun != nil && *v.DryRun }
+func (v *DeleteSecurityGroupInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
+func (*DeleteSnapshotInput) ActionName() (reply.Service, string) { return "ec2", "DeleteSnapshot" }
+func (v *DeleteSnapshotInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeleteSubnetInput) ActionName() (reply.Service, string)   { return "ec2", "DeleteSubnet" }
+func (v *DeleteSubnetInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*DeleteTagsInput) ActionName() (reply.Service, string)     { return "ec2", "DeleteTags" }
+func (v *DeleteTagsInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVolumeInput) ActionName() (reply.Service, string)   { return "ec2", "DeleteVolume" }
+func (v *DeleteVolumeInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVpcInput) ActionName() (reply.Service, string)      { return "ec2", "DeleteVpc" }
+func (v *DeleteVpcInput) IsDryRun() bool                         { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVpcPeeringConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteVpcPeeringConnection"
+}
+func (v *DeleteVpcPeeringConnectionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVpnConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteVpnConnection"
+}
+func (v *DeleteVpnConnectionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DeleteVpnConnectionRouteInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeleteVpnConnectionRoute"
+}
+func (*DeleteVpnGatewayInput) ActionName() (reply.Service, string) { return "ec2", "DeleteVpnGateway" }
+func (v *DeleteVpnGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DeprovisionByoipCidrInput) ActionName() (reply.Service, string) {
+	return "ec2", "DeprovisionByoipCidr"
+}
+func (v *DeprovisionByoipCidrInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
 func (*DeregisterImageInput) ActionName() (reply.Service, string) { return "ec2", "DeregisterImage" }
 func (v *DeregisterImageInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeAccountAttributesInput) ActionName() (reply.Service, string) {
@@ -82,10 +251,34 @@ func (*DescribeAddressesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeAddresses"
 }
 func (v *DescribeAddressesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeAddressesAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeAddressesAttribute"
+}
+func (v *DescribeAddressesAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DescribeAvailabilityZonesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeAvailabilityZones"
 }
 func (v *DescribeAvailabilityZonesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeByoipCidrsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeByoipCidrs"
+}
+func (v *DescribeByoipCidrsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeCustomerGatewaysInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeCustomerGateways"
+}
+func (v *DescribeCustomerGatewaysInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeDhcpOptionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeDhcpOptions"
+}
+func (v *DescribeDhcpOptionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeEgressOnlyInternetGatewaysInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeEgressOnlyInternetGateways"
+}
+func (v *DescribeEgressOnlyInternetGatewaysInput) IsDryRun() bool {
+	return v.DryRun != nil && *v.DryRun
+}
+func (*DescribeFlowLogsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeFlowLogs" }
+func (v *DescribeFlowLogsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeImageAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeImageAttribute"
 }
@@ -96,6 +289,12 @@ func (*DescribeInstanceAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeInstanceAttribute"
 }
 func (v *DescribeInstanceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeInstanceCreditSpecificationsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeInstanceCreditSpecifications"
+}
+func (v *DescribeInstanceCreditSpecificationsInput) IsDryRun() bool {
+	return v.DryRun != nil && *v.DryRun
+}
 func (*DescribeInstanceStatusInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeInstanceStatus"
 }
@@ -118,10 +317,45 @@ func (*DescribeInternetGatewaysInput) ActionName() (reply.Service, string) {
 func (v *DescribeInternetGatewaysInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
 func (*DescribeKeyPairsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeKeyPairs" }
 func (v *DescribeKeyPairsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DescribeLaunchTemplateVersionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeLaunchTemplateVersions"
+}
+func (v *DescribeLaunchTemplateVersionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeLaunchTemplatesInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeLaunchTemplates"
+}
+func (v *DescribeLaunchTemplatesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeManagedPrefixListsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeManagedPrefixLists"
+}
+func (v *DescribeManagedPrefixListsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeNatGatewaysInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeNatGateways"
+}
+func (v *DescribeNatGatewaysInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeNetworkAclsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeNetworkAcls"
+}
+func (v *DescribeNetworkAclsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeNetworkInterfaceAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeNetworkInterfaceAttribute"
+}
+func (v *DescribeNetworkInterfaceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DescribeNetworkInterfacesInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeNetworkInterfaces"
 }
-func (v *DescribeNetworkInterfacesInput) IsDryRun() bool          { return v.DryRun != nil && *v.DryRun }
+func (v *DescribeNetworkInterfacesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribePlacementGroupsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribePlacementGroups"
+}
+func (v *DescribePlacementGroupsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribePrefixListsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribePrefixLists"
+}
+func (v *DescribePrefixListsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribePublicIpv4PoolsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribePublicIpv4Pools"
+}
 func (*DescribeRegionsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeRegions" }
 func (v *DescribeRegionsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeRouteTablesInput) ActionName() (reply.Service, string) {
@@ -135,7 +369,15 @@ func (v *DescribeSecurityGroupRulesInput) IsDryRun() bool { return v.DryRun != n
 func (*DescribeSecurityGroupsInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeSecurityGroups"
 }
-func (v *DescribeSecurityGroupsInput) IsDryRun() bool             { return v.DryRun != nil && *v.DryRun }
+func (v *DescribeSecurityGroupsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeSnapshotAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeSnapshotAttribute"
+}
+func (v *DescribeSnapshotAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeSnapshotsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeSnapshots"
+}
+func (v *DescribeSnapshotsInput) IsDryRun() bool                  { return v.DryRun != nil && *v.DryRun }
 func (*DescribeSubnetsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeSubnets" }
 func (v *DescribeSubnetsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*DescribeTagsInput) ActionName() (reply.Service, string)    { return "ec2", "DescribeTags" }
@@ -150,18 +392,55 @@ func (*DescribeVolumeStatusInput) ActionName() (reply.Service, string) {
 func (v *DescribeVolumeStatusInput) IsDryRun() bool               { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVolumesInput) ActionName() (reply.Service, string) { return "ec2", "DescribeVolumes" }
 func (v *DescribeVolumesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVolumesModificationsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVolumesModifications"
+}
+func (v *DescribeVolumesModificationsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVpcAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "DescribeVpcAttribute"
 }
-func (v *DescribeVpcAttributeInput) IsDryRun() bool            { return v.DryRun != nil && *v.DryRun }
+func (v *DescribeVpcAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVpcClassicLinkInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVpcClassicLink"
+}
+func (v *DescribeVpcClassicLinkInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVpcClassicLinkDnsSupportInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVpcClassicLinkDnsSupport"
+}
+func (*DescribeVpcPeeringConnectionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVpcPeeringConnections"
+}
+func (v *DescribeVpcPeeringConnectionsInput) IsDryRun() bool   { return v.DryRun != nil && *v.DryRun }
 func (*DescribeVpcsInput) ActionName() (reply.Service, string) { return "ec2", "DescribeVpcs" }
 func (v *DescribeVpcsInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVpnConnectionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVpnConnections"
+}
+func (v *DescribeVpnConnectionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DescribeVpnGatewaysInput) ActionName() (reply.Service, string) {
+	return "ec2", "DescribeVpnGateways"
+}
+func (v *DescribeVpnGatewaysInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DetachInternetGatewayInput) ActionName() (reply.Service, string) {
 	return "ec2", "DetachInternetGateway"
 }
-func (v *DetachInternetGatewayInput) IsDryRun() bool           { return v.DryRun != nil && *v.DryRun }
-func (*DetachVolumeInput) ActionName() (reply.Service, string) { return "ec2", "DetachVolume" }
-func (v *DetachVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (v *DetachInternetGatewayInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DetachNetworkInterfaceInput) ActionName() (reply.Service, string) {
+	return "ec2", "DetachNetworkInterface"
+}
+func (v *DetachNetworkInterfaceInput) IsDryRun() bool              { return v.DryRun != nil && *v.DryRun }
+func (*DetachVolumeInput) ActionName() (reply.Service, string)     { return "ec2", "DetachVolume" }
+func (v *DetachVolumeInput) IsDryRun() bool                        { return v.DryRun != nil && *v.DryRun }
+func (*DetachVpnGatewayInput) ActionName() (reply.Service, string) { return "ec2", "DetachVpnGateway" }
+func (v *DetachVpnGatewayInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*DisableEbsEncryptionByDefaultInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisableEbsEncryptionByDefault"
+}
+func (v *DisableEbsEncryptionByDefaultInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DisableVgwRoutePropagationInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisableVgwRoutePropagation"
+}
+func (v *DisableVgwRoutePropagationInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*DisassociateAddressInput) ActionName() (reply.Service, string) {
 	return "ec2", "DisassociateAddress"
 }
@@ -170,13 +449,42 @@ func (*DisassociateRouteTableInput) ActionName() (reply.Service, string) {
 	return "ec2", "DisassociateRouteTable"
 }
 func (v *DisassociateRouteTableInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*DisassociateSubnetCidrBlockInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisassociateSubnetCidrBlock"
+}
+func (*DisassociateVpcCidrBlockInput) ActionName() (reply.Service, string) {
+	return "ec2", "DisassociateVpcCidrBlock"
+}
+func (*EnableEbsEncryptionByDefaultInput) ActionName() (reply.Service, string) {
+	return "ec2", "EnableEbsEncryptionByDefault"
+}
+func (v *EnableEbsEncryptionByDefaultInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*EnableVgwRoutePropagationInput) ActionName() (reply.Service, string) {
+	return "ec2", "EnableVgwRoutePropagation"
+}
+func (v *EnableVgwRoutePropagationInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*GetCallerIdentityInput) ActionName() (reply.Service, string) {
 	return "sts", "GetCallerIdentity"
 }
 func (*GetConsoleOutputInput) ActionName() (reply.Service, string) { return "ec2", "GetConsoleOutput" }
 func (v *GetConsoleOutputInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
-func (*ImportKeyPairInput) ActionName() (reply.Service, string)    { return "ec2", "ImportKeyPair" }
-func (v *ImportKeyPairInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*GetEbsEncryptionByDefaultInput) ActionName() (reply.Service, string) {
+	return "ec2", "GetEbsEncryptionByDefault"
+}
+func (v *GetEbsEncryptionByDefaultInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*GetManagedPrefixListAssociationsInput) ActionName() (reply.Service, string) {
+	return "ec2", "GetManagedPrefixListAssociations"
+}
+func (v *GetManagedPrefixListAssociationsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*GetManagedPrefixListEntriesInput) ActionName() (reply.Service, string) {
+	return "ec2", "GetManagedPrefixListEntries"
+}
+func (v *GetManagedPrefixListEntriesInput) IsDryRun() bool        { return v.DryRun != nil && *v.DryRun }
+func (*GetPasswordDataInput) ActionName() (reply.Service, string) { return "ec2", "GetPasswordData" }
+func (v *GetPasswordDataInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*GetSessionTokenInput) ActionName() (reply.Service, string) { return "sts", "GetSessionToken" }
+func (*ImportKeyPairInput) ActionName() (reply.Service, string)   { return "ec2", "ImportKeyPair" }
+func (v *ImportKeyPairInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
 func (*ModifyImageAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ModifyImageAttribute"
 }
@@ -185,20 +493,71 @@ func (*ModifyInstanceAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ModifyInstanceAttribute"
 }
 func (v *ModifyInstanceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifyInstanceMetadataOptionsInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyInstanceMetadataOptions"
+}
+func (v *ModifyInstanceMetadataOptionsInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifyLaunchTemplateInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyLaunchTemplate"
+}
+func (v *ModifyLaunchTemplateInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (v *ModifyLaunchTemplateInput) Token() *string { return v.ClientToken }
+func (*ModifyManagedPrefixListInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyManagedPrefixList"
+}
+func (v *ModifyManagedPrefixListInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifyNetworkInterfaceAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyNetworkInterfaceAttribute"
+}
+func (v *ModifyNetworkInterfaceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifySecurityGroupRulesInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifySecurityGroupRules"
+}
+func (v *ModifySecurityGroupRulesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ModifySnapshotAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifySnapshotAttribute"
+}
+func (v *ModifySnapshotAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*ModifySubnetAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ModifySubnetAttribute"
 }
+func (*ModifyVolumeInput) ActionName() (reply.Service, string) { return "ec2", "ModifyVolume" }
+func (v *ModifyVolumeInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*ModifyVolumeAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ModifyVolumeAttribute"
+}
+func (v *ModifyVolumeAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*ModifyVpcAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ModifyVpcAttribute"
 }
+func (*ModifyVpcTenancyInput) ActionName() (reply.Service, string) { return "ec2", "ModifyVpcTenancy" }
+func (v *ModifyVpcTenancyInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*MonitorInstancesInput) ActionName() (reply.Service, string) { return "ec2", "MonitorInstances" }
+func (v *MonitorInstancesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*ProvisionByoipCidrInput) ActionName() (reply.Service, string) {
+	return "ec2", "ProvisionByoipCidr"
+}
+func (v *ProvisionByoipCidrInput) IsDryRun() bool                 { return v.DryRun != nil && *v.DryRun }
 func (*RebootInstancesInput) ActionName() (reply.Service, string) { return "ec2", "RebootInstances" }
 func (v *RebootInstancesInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*RegisterImageInput) ActionName() (reply.Service, string)   { return "ec2", "RegisterImage" }
 func (v *RegisterImageInput) IsDryRun() bool                      { return v.DryRun != nil && *v.DryRun }
-func (*ReleaseAddressInput) ActionName() (reply.Service, string)  { return "ec2", "ReleaseAddress" }
-func (v *ReleaseAddressInput) IsDryRun() bool                     { return v.DryRun != nil && *v.DryRun }
-func (*ReplaceRouteInput) ActionName() (reply.Service, string)    { return "ec2", "ReplaceRoute" }
-func (v *ReplaceRouteInput) IsDryRun() bool                       { return v.DryRun != nil && *v.DryRun }
+func (*RejectVpcPeeringConnectionInput) ActionName() (reply.Service, string) {
+	return "ec2", "RejectVpcPeeringConnection"
+}
+func (v *RejectVpcPeeringConnectionInput) IsDryRun() bool        { return v.DryRun != nil && *v.DryRun }
+func (*ReleaseAddressInput) ActionName() (reply.Service, string) { return "ec2", "ReleaseAddress" }
+func (v *ReleaseAddressInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
+func (*ReplaceNetworkAclAssociationInput) ActionName() (reply.Service, string) {
+	return "ec2", "ReplaceNetworkAclAssociation"
+}
+func (v *ReplaceNetworkAclAssociationInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ReplaceNetworkAclEntryInput) ActionName() (reply.Service, string) {
+	return "ec2", "ReplaceNetworkAclEntry"
+}
+func (v *ReplaceNetworkAclEntryInput) IsDryRun() bool          { return v.DryRun != nil && *v.DryRun }
+func (*ReplaceRouteInput) ActionName() (reply.Service, string) { return "ec2", "ReplaceRoute" }
+func (v *ReplaceRouteInput) IsDryRun() bool                    { return v.DryRun != nil && *v.DryRun }
 func (*ReplaceRouteTableAssociationInput) ActionName() (reply.Service, string) {
 	return "ec2", "ReplaceRouteTableAssociation"
 }
@@ -207,6 +566,18 @@ func (*ResetImageAttributeInput) ActionName() (reply.Service, string) {
 	return "ec2", "ResetImageAttribute"
 }
 func (v *ResetImageAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ResetInstanceAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ResetInstanceAttribute"
+}
+func (v *ResetInstanceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*ResetNetworkInterfaceAttributeInput) ActionName() (reply.Service, string) {
+	return "ec2", "ResetNetworkInterfaceAttribute"
+}
+func (v *ResetNetworkInterfaceAttributeInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*RestoreManagedPrefixListVersionInput) ActionName() (reply.Service, string) {
+	return "ec2", "RestoreManagedPrefixListVersion"
+}
+func (v *RestoreManagedPrefixListVersionInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 func (*RevokeSecurityGroupEgressInput) ActionName() (reply.Service, string) {
 	return "ec2", "RevokeSecurityGroupEgress"
 }
@@ -226,6 +597,32 @@ func (*TerminateInstancesInput) ActionName() (reply.Service, string) {
 	return "ec2", "TerminateInstances"
 }
 func (v *TerminateInstancesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*UnassignIpv6AddressesInput) ActionName() (reply.Service, string) {
+	return "ec2", "UnassignIpv6Addresses"
+}
+func (*UnassignPrivateIpAddressesInput) ActionName() (reply.Service, string) {
+	return "ec2", "UnassignPrivateIpAddresses"
+}
+func (*UnmonitorInstancesInput) ActionName() (reply.Service, string) {
+	return "ec2", "UnmonitorInstances"
+}
+func (v *UnmonitorInstancesInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
+func (*UpdateSecurityGroupRuleDescriptionsEgressInput) ActionName() (reply.Service, string) {
+	return "ec2", "UpdateSecurityGroupRuleDescriptionsEgress"
+}
+func (v *UpdateSecurityGroupRuleDescriptionsEgressInput) IsDryRun() bool {
+	return v.DryRun != nil && *v.DryRun
+}
+func (*UpdateSecurityGroupRuleDescriptionsIngressInput) ActionName() (reply.Service, string) {
+	return "ec2", "UpdateSecurityGroupRuleDescriptionsIngress"
+}
+func (v *UpdateSecurityGroupRuleDescriptionsIngressInput) IsDryRun() bool {
+	return v.DryRun != nil && *v.DryRun
+}
+func (*WithdrawByoipCidrInput) ActionName() (reply.Service, string) {
+	return "ec2", "WithdrawByoipCidr"
+}
+func (v *WithdrawByoipCidrInput) IsDryRun() bool { return v.DryRun != nil && *v.DryRun }
 
 // actions has the name of every action of the models, and whether its shapes
 // are in this package.
@@ -237,18 +634,18 @@ var actions = map[reply.Service]map[string]bool{
 		"AcceptTransitGatewayPeeringAttachment":           false,
 		"AcceptTransitGatewayVpcAttachment":               false,
 		"AcceptVpcEndpointConnections":                    false,
-		"AcceptVpcPeeringConnection":                      false,
-		"AdvertiseByoipCidr":                              false,
+		"AcceptVpcPeeringConnection":                      true,
+		"AdvertiseByoipCidr":                              true,
 		"AllocateAddress":                                 true,
 		"AllocateHosts":                                   false,
 		"AllocateIpamPoolCidr":                            false,
 		"ApplySecurityGroupsToClientVpnTargetNetwork":     false,
-		"AssignIpv6Addresses":                             false,
-		"AssignPrivateIpAddresses":                        false,
+		"AssignIpv6Addresses":                             true,
+		"AssignPrivateIpAddresses":                        true,
 		"AssignPrivateNatGatewayAddress":                  false,
 		"AssociateAddress":                                true,
 		"AssociateClientVpnTargetNetwork":                 false,
-		"AssociateDhcpOptions":                            false,
+		"AssociateDhcpOptions":                            true,
 		"AssociateEnclaveCertificateIamRole":              false,
 		"AssociateIamInstanceProfile":                     false,
 		"AssociateInstanceEventWindow":                    false,
@@ -256,18 +653,18 @@ var actions = map[reply.Service]map[string]bool{
 		"AssociateIpamResourceDiscovery":                  false,
 		"AssociateNatGatewayAddress":                      false,
 		"AssociateRouteTable":                             true,
-		"AssociateSubnetCidrBlock":                        false,
+		"AssociateSubnetCidrBlock":                        true,
 		"AssociateTransitGatewayMulticastDomain":          false,
 		"AssociateTransitGatewayPolicyTable":              false,
 		"AssociateTransitGatewayRouteTable":               false,
 		"AssociateTrunkInterface":                         false,
-		"AssociateVpcCidrBlock":                           false,
+		"AssociateVpcCidrBlock":                           true,
 		"AttachClassicLinkVpc":                            false,
 		"AttachInternetGateway":                           true,
-		"AttachNetworkInterface":                          false,
+		"AttachNetworkInterface":                          true,
 		"AttachVerifiedAccessTrustProvider":               false,
 		"AttachVolume":                                    true,
-		"AttachVpnGateway":                                false,
+		"AttachVpnGateway":                                true,
 		"AuthorizeClientVpnIngress":                       false,
 		"AuthorizeSecurityGroupEgress":                    true,
 		"AuthorizeSecurityGroupIngress":                   true,
@@ -284,8 +681,8 @@ var actions = map[reply.Service]map[string]bool{
 		"CancelSpotInstanceRequests":                      false,
 		"ConfirmProductInstance":                          false,
 		"CopyFpgaImage":                                   false,
-		"CopyImage":                                       false,
-		"CopySnapshot":                                    false,
+		"CopyImage":                                       true,
+		"CopySnapshot":                                    true,
 		"CreateCapacityReservation":                       false,
 		"CreateCapacityReservationFleet":                  false,
 		"CreateCarrierGateway":                            false,
@@ -293,15 +690,15 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateClientVpnRoute":                            false,
 		"CreateCoipCidr":                                  false,
 		"CreateCoipPool":                                  false,
-		"CreateCustomerGateway":                           false,
-		"CreateDefaultSubnet":                             false,
-		"CreateDefaultVpc":                                false,
-		"CreateDhcpOptions":                               false,
-		"CreateEgressOnlyInternetGateway":                 false,
+		"CreateCustomerGateway":                           true,
+		"CreateDefaultSubnet":                             true,
+		"CreateDefaultVpc":                                true,
+		"CreateDhcpOptions":                               true,
+		"CreateEgressOnlyInternetGateway":                 true,
 		"CreateFleet":                                     false,
-		"CreateFlowLogs":                                  false,
+		"CreateFlowLogs":                                  true,
 		"CreateFpgaImage":                                 false,
-		"CreateImage":                                     false,
+		"CreateImage":                                     true,
 		"CreateInstanceConnectEndpoint":                   false,
 		"CreateInstanceEventWindow":                       false,
 		"CreateInstanceExportTask":                        false,
@@ -312,21 +709,21 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateIpamResourceDiscovery":                     false,
 		"CreateIpamScope":                                 false,
 		"CreateKeyPair":                                   true,
-		"CreateLaunchTemplate":                            false,
-		"CreateLaunchTemplateVersion":                     false,
+		"CreateLaunchTemplate":                            true,
+		"CreateLaunchTemplateVersion":                     true,
 		"CreateLocalGatewayRoute":                         false,
 		"CreateLocalGatewayRouteTable":                    false,
 		"CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation": false,
 		"CreateLocalGatewayRouteTableVpcAssociation":                   false,
-		"CreateManagedPrefixList":                                      false,
-		"CreateNatGateway":                                             false,
-		"CreateNetworkAcl":                                             false,
-		"CreateNetworkAclEntry":                                        false,
+		"CreateManagedPrefixList":                                      true,
+		"CreateNatGateway":                                             true,
+		"CreateNetworkAcl":                                             true,
+		"CreateNetworkAclEntry":                                        true,
 		"CreateNetworkInsightsAccessScope":                             false,
 		"CreateNetworkInsightsPath":                                    false,
-		"CreateNetworkInterface":                                       false,
+		"CreateNetworkInterface":                                       true,
 		"CreateNetworkInterfacePermission":                             false,
-		"CreatePlacementGroup":                                         false,
+		"CreatePlacementGroup":                                         true,
 		"CreatePublicIpv4Pool":                                         false,
 		"CreateReplaceRootVolumeTask":                                  false,
 		"CreateReservedInstancesListing":                               false,
@@ -334,7 +731,7 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateRoute":                                                  true,
 		"CreateRouteTable":                                             true,
 		"CreateSecurityGroup":                                          true,
-		"CreateSnapshot":                                               false,
+		"CreateSnapshot":                                               true,
 		"CreateSnapshots":                                              false,
 		"CreateSpotDatafeedSubscription":                               false,
 		"CreateStoreImageTask":                                         false,
@@ -365,20 +762,20 @@ var actions = map[reply.Service]map[string]bool{
 		"CreateVpcEndpoint":                                            false,
 		"CreateVpcEndpointConnectionNotification":                      false,
 		"CreateVpcEndpointServiceConfiguration":                        false,
-		"CreateVpcPeeringConnection":                                   false,
-		"CreateVpnConnection":                                          false,
-		"CreateVpnConnectionRoute":                                     false,
-		"CreateVpnGateway":                                             false,
+		"CreateVpcPeeringConnection":                                   true,
+		"CreateVpnConnection":                                          true,
+		"CreateVpnConnectionRoute":                                     true,
+		"CreateVpnGateway":                                             true,
 		"DeleteCarrierGateway":                                         false,
 		"DeleteClientVpnEndpoint":                                      false,
 		"DeleteClientVpnRoute":                                         false,
 		"DeleteCoipCidr":                                               false,
 		"DeleteCoipPool":                                               false,
-		"DeleteCustomerGateway":                                        false,
-		"DeleteDhcpOptions":                                            false,
-		"DeleteEgressOnlyInternetGateway":                              false,
+		"DeleteCustomerGateway":                                        true,
+		"DeleteDhcpOptions":                                            true,
+		"DeleteEgressOnlyInternetGateway":                              true,
 		"DeleteFleets":                                                 false,
-		"DeleteFlowLogs":                                               false,
+		"DeleteFlowLogs":                                               true,
 		"DeleteFpgaImage":                                              false,
 		"DeleteInstanceConnectEndpoint":                                false,
 		"DeleteInstanceEventWindow":                                    false,
@@ -389,29 +786,29 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteIpamResourceDiscovery":                                  false,
 		"DeleteIpamScope":                                              false,
 		"DeleteKeyPair":                                                true,
-		"DeleteLaunchTemplate":                                         false,
-		"DeleteLaunchTemplateVersions":                                 false,
+		"DeleteLaunchTemplate":                                         true,
+		"DeleteLaunchTemplateVersions":                                 true,
 		"DeleteLocalGatewayRoute":                                      false,
 		"DeleteLocalGatewayRouteTable":                                 false,
 		"DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation":    false,
 		"DeleteLocalGatewayRouteTableVpcAssociation":                      false,
-		"DeleteManagedPrefixList":                                         false,
-		"DeleteNatGateway":                                                false,
-		"DeleteNetworkAcl":                                                false,
-		"DeleteNetworkAclEntry":                                           false,
+		"DeleteManagedPrefixList":                                         true,
+		"DeleteNatGateway":                                                true,
+		"DeleteNetworkAcl":                                                true,
+		"DeleteNetworkAclEntry":                                           true,
 		"DeleteNetworkInsightsAccessScope":                                false,
 		"DeleteNetworkInsightsAccessScopeAnalysis":                        false,
 		"DeleteNetworkInsightsAnalysis":                                   false,
 		"DeleteNetworkInsightsPath":                                       false,
-		"DeleteNetworkInterface":                                          false,
+		"DeleteNetworkInterface":                                          true,
 		"DeleteNetworkInterfacePermission":                                false,
-		"DeletePlacementGroup":                                            false,
+		"DeletePlacementGroup":                                            true,
 		"DeletePublicIpv4Pool":                                            false,
 		"DeleteQueuedReservedInstances":                                   false,
 		"DeleteRoute":                                                     true,
 		"DeleteRouteTable":                                                true,
 		"DeleteSecurityGroup":                                             true,
-		"DeleteSnapshot":                                                  false,
+		"DeleteSnapshot":                                                  true,
 		"DeleteSpotDatafeedSubscription":                                  false,
 		"DeleteSubnet":                                                    true,
 		"DeleteSubnetCidrReservation":                                     false,
@@ -440,11 +837,11 @@ var actions = map[reply.Service]map[string]bool{
 		"DeleteVpcEndpointConnectionNotifications":                        false,
 		"DeleteVpcEndpointServiceConfigurations":                          false,
 		"DeleteVpcEndpoints":                                              false,
-		"DeleteVpcPeeringConnection":                                      false,
-		"DeleteVpnConnection":                                             false,
-		"DeleteVpnConnectionRoute":                                        false,
-		"DeleteVpnGateway":                                                false,
-		"DeprovisionByoipCidr":                                            false,
+		"DeleteVpcPeeringConnection":                                      true,
+		"DeleteVpnConnection":                                             true,
+		"DeleteVpnConnectionRoute":                                        true,
+		"DeleteVpnGateway":                                                true,
+		"DeprovisionByoipCidr":                                            true,
 		"DeprovisionIpamByoasn":                                           false,
 		"DeprovisionIpamPoolCidr":                                         false,
 		"DeprovisionPublicIpv4PoolCidr":                                   false,
@@ -455,12 +852,12 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeAccountAttributes":                                       true,
 		"DescribeAddressTransfers":                                        false,
 		"DescribeAddresses":                                               true,
-		"DescribeAddressesAttribute":                                      false,
+		"DescribeAddressesAttribute":                                      true,
 		"DescribeAggregateIdFormat":                                       false,
 		"DescribeAvailabilityZones":                                       true,
 		"DescribeAwsNetworkPerformanceMetricSubscriptions":                false,
 		"DescribeBundleTasks":                                             false,
-		"DescribeByoipCidrs":                                              false,
+		"DescribeByoipCidrs":                                              true,
 		"DescribeCapacityBlockOfferings":                                  false,
 		"DescribeCapacityReservationFleets":                               false,
 		"DescribeCapacityReservations":                                    false,
@@ -473,9 +870,9 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeClientVpnTargetNetworks":                                 false,
 		"DescribeCoipPools":                                               false,
 		"DescribeConversionTasks":                                         false,
-		"DescribeCustomerGateways":                                        false,
-		"DescribeDhcpOptions":                                             false,
-		"DescribeEgressOnlyInternetGateways":                              false,
+		"DescribeCustomerGateways":                                        true,
+		"DescribeDhcpOptions":                                             true,
+		"DescribeEgressOnlyInternetGateways":                              true,
 		"DescribeElasticGpus":                                             false,
 		"DescribeExportImageTasks":                                        false,
 		"DescribeExportTasks":                                             false,
@@ -484,7 +881,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeFleetHistory":                                            false,
 		"DescribeFleetInstances":                                          false,
 		"DescribeFleets":                                                  false,
-		"DescribeFlowLogs":                                                false,
+		"DescribeFlowLogs":                                                true,
 		"DescribeFpgaImageAttribute":                                      false,
 		"DescribeFpgaImages":                                              false,
 		"DescribeHostReservationOfferings":                                false,
@@ -499,7 +896,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeImportSnapshotTasks":                                     false,
 		"DescribeInstanceAttribute":                                       true,
 		"DescribeInstanceConnectEndpoints":                                false,
-		"DescribeInstanceCreditSpecifications":                            false,
+		"DescribeInstanceCreditSpecifications":                            true,
 		"DescribeInstanceEventNotificationAttributes":                     false,
 		"DescribeInstanceEventWindows":                                    false,
 		"DescribeInstanceStatus":                                          true,
@@ -517,8 +914,8 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeIpams":                                                   false,
 		"DescribeIpv6Pools":                                               false,
 		"DescribeKeyPairs":                                                true,
-		"DescribeLaunchTemplateVersions":                                  false,
-		"DescribeLaunchTemplates":                                         false,
+		"DescribeLaunchTemplateVersions":                                  true,
+		"DescribeLaunchTemplates":                                         true,
 		"DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations": false,
 		"DescribeLocalGatewayRouteTableVpcAssociations":                   false,
 		"DescribeLocalGatewayRouteTables":                                 false,
@@ -527,21 +924,21 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeLocalGateways":                                           false,
 		"DescribeLockedSnapshots":                                         false,
 		"DescribeMacHosts":                                                false,
-		"DescribeManagedPrefixLists":                                      false,
+		"DescribeManagedPrefixLists":                                      true,
 		"DescribeMovingAddresses":                                         false,
-		"DescribeNatGateways":                                             false,
-		"DescribeNetworkAcls":                                             false,
+		"DescribeNatGateways":                                             true,
+		"DescribeNetworkAcls":                                             true,
 		"DescribeNetworkInsightsAccessScopeAnalyses":                      false,
 		"DescribeNetworkInsightsAccessScopes":                             false,
 		"DescribeNetworkInsightsAnalyses":                                 false,
 		"DescribeNetworkInsightsPaths":                                    false,
-		"DescribeNetworkInterfaceAttribute":                               false,
+		"DescribeNetworkInterfaceAttribute":                               true,
 		"DescribeNetworkInterfacePermissions":                             false,
 		"DescribeNetworkInterfaces":                                       true,
-		"DescribePlacementGroups":                                         false,
-		"DescribePrefixLists":                                             false,
+		"DescribePlacementGroups":                                         true,
+		"DescribePrefixLists":                                             true,
 		"DescribePrincipalIdFormat":                                       false,
-		"DescribePublicIpv4Pools":                                         false,
+		"DescribePublicIpv4Pools":                                         true,
 		"DescribeRegions":                                                 true,
 		"DescribeReplaceRootVolumeTasks":                                  false,
 		"DescribeReservedInstances":                                       false,
@@ -554,9 +951,9 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeSecurityGroupReferences":                                 false,
 		"DescribeSecurityGroupRules":                                      true,
 		"DescribeSecurityGroups":                                          true,
-		"DescribeSnapshotAttribute":                                       false,
+		"DescribeSnapshotAttribute":                                       true,
 		"DescribeSnapshotTierStatus":                                      false,
-		"DescribeSnapshots":                                               false,
+		"DescribeSnapshots":                                               true,
 		"DescribeSpotDatafeedSubscription":                                false,
 		"DescribeSpotFleetInstances":                                      false,
 		"DescribeSpotFleetRequestHistory":                                 false,
@@ -590,29 +987,29 @@ var actions = map[reply.Service]map[string]bool{
 		"DescribeVolumeAttribute":                                         true,
 		"DescribeVolumeStatus":                                            true,
 		"DescribeVolumes":                                                 true,
-		"DescribeVolumesModifications":                                    false,
+		"DescribeVolumesModifications":                                    true,
 		"DescribeVpcAttribute":                                            true,
-		"DescribeVpcClassicLink":                                          false,
-		"DescribeVpcClassicLinkDnsSupport":                                false,
+		"DescribeVpcClassicLink":                                          true,
+		"DescribeVpcClassicLinkDnsSupport":                                true,
 		"DescribeVpcEndpointConnectionNotifications":                      false,
 		"DescribeVpcEndpointConnections":                                  false,
 		"DescribeVpcEndpointServiceConfigurations":                        false,
 		"DescribeVpcEndpointServicePermissions":                           false,
 		"DescribeVpcEndpointServices":                                     false,
 		"DescribeVpcEndpoints":                                            false,
-		"DescribeVpcPeeringConnections":                                   false,
+		"DescribeVpcPeeringConnections":                                   true,
 		"DescribeVpcs":                                                    true,
-		"DescribeVpnConnections":                                          false,
-		"DescribeVpnGateways":                                             false,
+		"DescribeVpnConnections":                                          true,
+		"DescribeVpnGateways":                                             true,
 		"DetachClassicLinkVpc":                                            false,
 		"DetachInternetGateway":                                           true,
-		"DetachNetworkInterface":                                          false,
+		"DetachNetworkInterface":                                          true,
 		"DetachVerifiedAccessTrustProvider":                               false,
 		"DetachVolume":                                                    true,
-		"DetachVpnGateway":                                                false,
+		"DetachVpnGateway":                                                true,
 		"DisableAddressTransfer":                                          false,
 		"DisableAwsNetworkPerformanceMetricSubscription":                  false,
-		"DisableEbsEncryptionByDefault":                                   false,
+		"DisableEbsEncryptionByDefault":                                   true,
 		"DisableFastLaunch":                                               false,
 		"DisableFastSnapshotRestores":                                     false,
 		"DisableImage":                                                    false,
@@ -623,7 +1020,7 @@ var actions = map[reply.Service]map[string]bool{
 		"DisableSerialConsoleAccess":                                      false,
 		"DisableSnapshotBlockPublicAccess":                                false,
 		"DisableTransitGatewayRouteTablePropagation":                      false,
-		"DisableVgwRoutePropagation":                                      false,
+		"DisableVgwRoutePropagation":                                      true,
 		"DisableVpcClassicLink":                                           false,
 		"DisableVpcClassicLinkDnsSupport":                                 false,
 		"DisassociateAddress":                                             true,
@@ -635,15 +1032,15 @@ var actions = map[reply.Service]map[string]bool{
 		"DisassociateIpamResourceDiscovery":                               false,
 		"DisassociateNatGatewayAddress":                                   false,
 		"DisassociateRouteTable":                                          true,
-		"DisassociateSubnetCidrBlock":                                     false,
+		"DisassociateSubnetCidrBlock":                                     true,
 		"DisassociateTransitGatewayMulticastDomain":                       false,
 		"DisassociateTransitGatewayPolicyTable":                           false,
 		"DisassociateTransitGatewayRouteTable":                            false,
 		"DisassociateTrunkInterface":                                      false,
-		"DisassociateVpcCidrBlock":                                        false,
+		"DisassociateVpcCidrBlock":                                        true,
 		"EnableAddressTransfer":                                           false,
 		"EnableAwsNetworkPerformanceMetricSubscription":                   false,
-		"EnableEbsEncryptionByDefault":                                    false,
+		"EnableEbsEncryptionByDefault":                                    true,
 		"EnableFastLaunch":                                                false,
 		"EnableFastSnapshotRestores":                                      false,
 		"EnableImage":                                                     false,
@@ -655,7 +1052,7 @@ var actions = map[reply.Service]map[string]bool{
 		"EnableSerialConsoleAccess":                                       false,
 		"EnableSnapshotBlockPublicAccess":                                 false,
 		"EnableTransitGatewayRouteTablePropagation":                       false,
-		"EnableVgwRoutePropagation":                                       false,
+		"EnableVgwRoutePropagation":                                       true,
 		"EnableVolumeIO":                                                  false,
 		"EnableVpcClassicLink":                                            false,
 		"EnableVpcClassicLinkDnsSupport":                                  false,
@@ -672,7 +1069,7 @@ var actions = map[reply.Service]map[string]bool{
 		"GetConsoleScreenshot":                                            false,
 		"GetDefaultCreditSpecification":                                   false,
 		"GetEbsDefaultKmsKeyId":                                           false,
-		"GetEbsEncryptionByDefault":                                       false,
+		"GetEbsEncryptionByDefault":                                       true,
 		"GetFlowLogsIntegrationTemplate":                                  false,
 		"GetGroupsForCapacityReservation":                                 false,
 		"GetHostReservationPurchasePreview":                               false,
@@ -689,11 +1086,11 @@ var actions = map[reply.Service]map[string]bool{
 		"GetIpamPoolCidrs":                                                false,
 		"GetIpamResourceCidrs":                                            false,
 		"GetLaunchTemplateData":                                           false,
-		"GetManagedPrefixListAssociations":                                false,
-		"GetManagedPrefixListEntries":                                     false,
+		"GetManagedPrefixListAssociations":                                true,
+		"GetManagedPrefixListEntries":                                     true,
 		"GetNetworkInsightsAccessScopeAnalysisFindings":                   false,
 		"GetNetworkInsightsAccessScopeContent":                            false,
-		"GetPasswordData":                                                 false,
+		"GetPasswordData":                                                 true,
 		"GetReservedInstancesExchangeQuote":                               false,
 		"GetSecurityGroupsForVpc":                                         false,
 		"GetSerialConsoleAccessStatus":                                    false,
@@ -741,21 +1138,21 @@ var actions = map[reply.Service]map[string]bool{
 		"ModifyInstanceEventWindow":                                       false,
 		"ModifyInstanceMaintenanceOptions":                                false,
 		"ModifyInstanceMetadataDefaults":                                  false,
-		"ModifyInstanceMetadataOptions":                                   false,
+		"ModifyInstanceMetadataOptions":                                   true,
 		"ModifyInstancePlacement":                                         false,
 		"ModifyIpam":                                                      false,
 		"ModifyIpamPool":                                                  false,
 		"ModifyIpamResourceCidr":                                          false,
 		"ModifyIpamResourceDiscovery":                                     false,
 		"ModifyIpamScope":                                                 false,
-		"ModifyLaunchTemplate":                                            false,
+		"ModifyLaunchTemplate":                                            true,
 		"ModifyLocalGatewayRoute":                                         false,
-		"ModifyManagedPrefixList":                                         false,
-		"ModifyNetworkInterfaceAttribute":                                 false,
+		"ModifyManagedPrefixList":                                         true,
+		"ModifyNetworkInterfaceAttribute":                                 true,
 		"ModifyPrivateDnsNameOptions":                                     false,
 		"ModifyReservedInstances":                                         false,
-		"ModifySecurityGroupRules":                                        false,
-		"ModifySnapshotAttribute":                                         false,
+		"ModifySecurityGroupRules":                                        true,
+		"ModifySnapshotAttribute":                                         true,
 		"ModifySnapshotTier":                                              false,
 		"ModifySpotFleetRequest":                                          false,
 		"ModifySubnetAttribute":                                           true,
@@ -772,8 +1169,8 @@ var actions = map[reply.Service]map[string]bool{
 		"ModifyVerifiedAccessInstance":                                    false,
 		"ModifyVerifiedAccessInstanceLoggingConfiguration":                false,
 		"ModifyVerifiedAccessTrustProvider":                               false,
-		"ModifyVolume":                                                    false,
-		"ModifyVolumeAttribute":                                           false,
+		"ModifyVolume":                                                    true,
+		"ModifyVolumeAttribute":                                           true,
 		"ModifyVpcAttribute":                                              true,
 		"ModifyVpcEndpoint":                                               false,
 		"ModifyVpcEndpointConnectionNotification":                         false,
@@ -781,15 +1178,15 @@ var actions = map[reply.Service]map[string]bool{
 		"ModifyVpcEndpointServicePayerResponsibility":                     false,
 		"ModifyVpcEndpointServicePermissions":                             false,
 		"ModifyVpcPeeringConnectionOptions":                               false,
-		"ModifyVpcTenancy":                                                false,
+		"ModifyVpcTenancy":                                                true,
 		"ModifyVpnConnection":                                             false,
 		"ModifyVpnConnectionOptions":                                      false,
 		"ModifyVpnTunnelCertificate":                                      false,
 		"ModifyVpnTunnelOptions":                                          false,
-		"MonitorInstances":                                                false,
+		"MonitorInstances":                                                true,
 		"MoveAddressToVpc":                                                false,
 		"MoveByoipCidrToIpam":                                             false,
-		"ProvisionByoipCidr":                                              false,
+		"ProvisionByoipCidr":                                              true,
 		"ProvisionIpamByoasn":                                             false,
 		"ProvisionIpamPoolCidr":                                           false,
 		"ProvisionPublicIpv4PoolCidr":                                     false,
@@ -806,13 +1203,13 @@ var actions = map[reply.Service]map[string]bool{
 		"RejectTransitGatewayPeeringAttachment":                           false,
 		"RejectTransitGatewayVpcAttachment":                               false,
 		"RejectVpcEndpointConnections":                                    false,
-		"RejectVpcPeeringConnection":                                      false,
+		"RejectVpcPeeringConnection":                                      true,
 		"ReleaseAddress":                                                  true,
 		"ReleaseHosts":                                                    false,
 		"ReleaseIpamPoolAllocation":                                       false,
 		"ReplaceIamInstanceProfileAssociation":                            false,
-		"ReplaceNetworkAclAssociation":                                    false,
-		"ReplaceNetworkAclEntry":                                          false,
+		"ReplaceNetworkAclAssociation":                                    true,
+		"ReplaceNetworkAclEntry":                                          true,
 		"ReplaceRoute":                                                    true,
 		"ReplaceRouteTableAssociation":                                    true,
 		"ReplaceTransitGatewayRoute":                                      false,
@@ -824,12 +1221,12 @@ var actions = map[reply.Service]map[string]bool{
 		"ResetEbsDefaultKmsKeyId":                                         false,
 		"ResetFpgaImageAttribute":                                         false,
 		"ResetImageAttribute":                                             true,
-		"ResetInstanceAttribute":                                          false,
-		"ResetNetworkInterfaceAttribute":                                  false,
+		"ResetInstanceAttribute":                                          true,
+		"ResetNetworkInterfaceAttribute":                                  true,
 		"ResetSnapshotAttribute":                                          false,
 		"RestoreAddressToClassic":                                         false,
 		"RestoreImageFromRecycleBin":                                      false,
-		"RestoreManagedPrefixListVersion":                                 false,
+		"RestoreManagedPrefixListVersion":                                 true,
 		"RestoreSnapshotFromRecycleBin":                                   false,
 		"RestoreSnapshotTier":                                             false,
 		"RevokeClientVpnIngress":                                          false,
@@ -848,14 +1245,14 @@ var actions = map[reply.Service]map[string]bool{
 		"StopInstances":                                                   true,
 		"TerminateClientVpnConnections":                                   false,
 		"TerminateInstances":                                              true,
-		"UnassignIpv6Addresses":                                           false,
-		"UnassignPrivateIpAddresses":                                      false,
+		"UnassignIpv6Addresses":                                           true,
+		"UnassignPrivateIpAddresses":                                      true,
 		"UnassignPrivateNatGatewayAddress":                                false,
 		"UnlockSnapshot":                                                  false,
-		"UnmonitorInstances":                                              false,
-		"UpdateSecurityGroupRuleDescriptionsEgress":                       false,
-		"UpdateSecurityGroupRuleDescriptionsIngress":                      false,
-		"WithdrawByoipCidr":                                               false,
+		"UnmonitorInstances":                                              true,
+		"UpdateSecurityGroupRuleDescriptionsEgress":                       true,
+		"UpdateSecurityGroupRuleDescriptionsIngress":                      true,
+		"WithdrawByoipCidr":                                               true,
 	},
 	"sts": {
 		"AssumeRole":                 false,
@@ -865,6 +1262,6 @@ var actions = map[reply.Service]map[string]bool{
 		"GetAccessKeyInfo":           false,
 		"GetCallerIdentity":          true,
 		"GetFederationToken":         false,
-		"GetSessionToken":            false,
+		"GetSessionToken":            true,
 	},
 }

@@ -4,6 +4,36 @@ package model
 
 import "skerry/services/api/query"
 
+func (v *AcceleratorCountRequest) DecodeQuery(d *query.Decoder) {
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
+}
+
+func (v *AcceleratorTotalMemoryMiBRequest) DecodeQuery(d *query.Decoder) {
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
+}
+
+func (v *AcceptVpcPeeringConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcPeeringConnectionId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
+func (v *AddPrefixListEntry) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Cidr", &v.Cidr)
+	d.String("Description", &v.Description)
+}
+
+func (v *AdvertiseByoipCidrInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Asn", &v.Asn)
+	d.String("Cidr", &v.Cidr)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
+}
+
 func (v *AllocateAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("Address", &v.Address)
 	d.String("CustomerOwnedIpv4Pool", &v.CustomerOwnedIpv4Pool)
@@ -12,6 +42,25 @@ func (v *AllocateAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
 	d.String("PublicIpv4Pool", &v.PublicIpv4Pool)
 	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *AssignIpv6AddressesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Int32("Ipv6AddressCount", &v.Ipv6AddressCount)
+	d.Strings("Ipv6Addresses", &v.Ipv6Addresses)
+	d.Int32("Ipv6PrefixCount", &v.Ipv6PrefixCount)
+	d.Strings("Ipv6Prefix", &v.Ipv6Prefixes)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+}
+
+func (v *AssignPrivateIpAddressesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Bool("AllowReassignment", &v.AllowReassignment)
+	d.Int32("Ipv4PrefixCount", &v.Ipv4PrefixCount)
+	d.Strings("Ipv4Prefix", &v.Ipv4Prefixes)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.Strings("PrivateIpAddress", &v.PrivateIpAddresses)
+	d.Int32("SecondaryPrivateIpAddressCount", &v.SecondaryPrivateIpAddressCount)
 }
 
 func (v *AssociateAddressInput) DecodeQuery(d *query.Decoder) {
@@ -24,12 +73,41 @@ func (v *AssociateAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("PublicIp", &v.PublicIp)
 }
 
+func (v *AssociateDhcpOptionsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DhcpOptionsId", "VpcId")
+	d.String("DhcpOptionsId", &v.DhcpOptionsId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcId", &v.VpcId)
+}
+
 func (v *AssociateRouteTableInput) DecodeQuery(d *query.Decoder) {
 	d.Require("RouteTableId")
 	d.Bool("DryRun", &v.DryRun)
 	d.String("GatewayId", &v.GatewayId)
 	d.String("RouteTableId", &v.RouteTableId)
 	d.String("SubnetId", &v.SubnetId)
+}
+
+func (v *AssociateSubnetCidrBlockInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SubnetId")
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("Ipv6IpamPoolId", &v.Ipv6IpamPoolId)
+	d.Int32("Ipv6NetmaskLength", &v.Ipv6NetmaskLength)
+	d.String("SubnetId", &v.SubnetId)
+}
+
+func (v *AssociateVpcCidrBlockInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.Bool("AmazonProvidedIpv6CidrBlock", &v.AmazonProvidedIpv6CidrBlock)
+	d.String("CidrBlock", &v.CidrBlock)
+	d.String("Ipv4IpamPoolId", &v.Ipv4IpamPoolId)
+	d.Int32("Ipv4NetmaskLength", &v.Ipv4NetmaskLength)
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("Ipv6CidrBlockNetworkBorderGroup", &v.Ipv6CidrBlockNetworkBorderGroup)
+	d.String("Ipv6IpamPoolId", &v.Ipv6IpamPoolId)
+	d.Int32("Ipv6NetmaskLength", &v.Ipv6NetmaskLength)
+	d.String("Ipv6Pool", &v.Ipv6Pool)
+	d.String("VpcId", &v.VpcId)
 }
 
 func (v *AttachInternetGatewayInput) DecodeQuery(d *query.Decoder) {
@@ -39,12 +117,29 @@ func (v *AttachInternetGatewayInput) DecodeQuery(d *query.Decoder) {
 	d.String("VpcId", &v.VpcId)
 }
 
+func (v *AttachNetworkInterfaceInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DeviceIndex", "InstanceId", "NetworkInterfaceId")
+	d.Int32("DeviceIndex", &v.DeviceIndex)
+	d.Bool("DryRun", &v.DryRun)
+	query.Struct(d, "EnaSrdSpecification", &v.EnaSrdSpecification)
+	d.String("InstanceId", &v.InstanceId)
+	d.Int32("NetworkCardIndex", &v.NetworkCardIndex)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+}
+
 func (v *AttachVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Device", "InstanceId", "VolumeId")
 	d.String("Device", &v.Device)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("InstanceId", &v.InstanceId)
 	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *AttachVpnGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId", "VpnGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcId", &v.VpcId)
+	d.String("VpnGatewayId", &v.VpnGatewayId)
 }
 
 func (v *AttributeBooleanValue) DecodeQuery(d *query.Decoder) {
@@ -83,6 +178,11 @@ func (v *AuthorizeSecurityGroupIngressInput) DecodeQuery(d *query.Decoder) {
 	d.Int32("ToPort", &v.ToPort)
 }
 
+func (v *BaselineEbsBandwidthMbpsRequest) DecodeQuery(d *query.Decoder) {
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
+}
+
 func (v *BlobAttributeValue) DecodeQuery(d *query.Decoder) {
 	d.Blob("Value", &v.Value)
 }
@@ -104,16 +204,125 @@ func (v *CapacityReservationTarget) DecodeQuery(d *query.Decoder) {
 	d.String("CapacityReservationResourceGroupArn", &v.CapacityReservationResourceGroupArn)
 }
 
+func (v *CidrAuthorizationContext) DecodeQuery(d *query.Decoder) {
+	d.Require("Message", "Signature")
+	d.String("Message", &v.Message)
+	d.String("Signature", &v.Signature)
+}
+
+func (v *CloudWatchLogOptionsSpecification) DecodeQuery(d *query.Decoder) {
+	d.Bool("LogEnabled", &v.LogEnabled)
+	d.String("LogGroupArn", &v.LogGroupArn)
+	d.String("LogOutputFormat", &v.LogOutputFormat)
+}
+
 func (v *ConnectionTrackingSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.Int32("TcpEstablishedTimeout", &v.TcpEstablishedTimeout)
 	d.Int32("UdpStreamTimeout", &v.UdpStreamTimeout)
 	d.Int32("UdpTimeout", &v.UdpTimeout)
 }
 
+func (v *CopyImageInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Name", "SourceImageId", "SourceRegion")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("CopyImageTags", &v.CopyImageTags)
+	d.String("Description", &v.Description)
+	d.String("DestinationOutpostArn", &v.DestinationOutpostArn)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Encrypted", &v.Encrypted)
+	d.String("KmsKeyId", &v.KmsKeyId)
+	d.String("Name", &v.Name)
+	d.String("SourceImageId", &v.SourceImageId)
+	d.String("SourceRegion", &v.SourceRegion)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CopySnapshotInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SourceRegion", "SourceSnapshotId")
+	d.String("Description", &v.Description)
+	d.String("DestinationOutpostArn", &v.DestinationOutpostArn)
+	d.String("DestinationRegion", &v.DestinationRegion)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Encrypted", &v.Encrypted)
+	d.String("KmsKeyId", &v.KmsKeyId)
+	d.String("PresignedUrl", &v.PresignedUrl)
+	d.String("SourceRegion", &v.SourceRegion)
+	d.String("SourceSnapshotId", &v.SourceSnapshotId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
 func (v *CpuOptionsRequest) DecodeQuery(d *query.Decoder) {
 	d.Enum("AmdSevSnp", &v.AmdSevSnp, wordsAmdSevSnpSpecification)
 	d.Int32("CoreCount", &v.CoreCount)
 	d.Int32("ThreadsPerCore", &v.ThreadsPerCore)
+}
+
+func (v *CreateCustomerGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Type")
+	d.Int32("BgpAsn", &v.BgpAsn)
+	d.Int64("BgpAsnExtended", &v.BgpAsnExtended)
+	d.String("CertificateArn", &v.CertificateArn)
+	d.String("DeviceName", &v.DeviceName)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("IpAddress", &v.IpAddress)
+	d.String("PublicIp", &v.PublicIp)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Enum("Type", &v.Type, wordsGatewayType)
+}
+
+func (v *CreateDefaultSubnetInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AvailabilityZone")
+	d.String("AvailabilityZone", &v.AvailabilityZone)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Ipv6Native", &v.Ipv6Native)
+}
+
+func (v *CreateDefaultVpcInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *CreateDhcpOptionsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DhcpConfiguration")
+	query.List(d, "DhcpConfiguration", &v.DhcpConfigurations)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CreateEgressOnlyInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
+func (v *CreateFlowLogsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("ResourceId", "ResourceType")
+	d.String("ClientToken", &v.ClientToken)
+	d.String("DeliverCrossAccountRole", &v.DeliverCrossAccountRole)
+	d.String("DeliverLogsPermissionArn", &v.DeliverLogsPermissionArn)
+	query.Struct(d, "DestinationOptions", &v.DestinationOptions)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("LogDestination", &v.LogDestination)
+	d.Enum("LogDestinationType", &v.LogDestinationType, wordsLogDestinationType)
+	d.String("LogFormat", &v.LogFormat)
+	d.String("LogGroupName", &v.LogGroupName)
+	d.Int32("MaxAggregationInterval", &v.MaxAggregationInterval)
+	d.Strings("ResourceId", &v.ResourceIds)
+	d.Enum("ResourceType", &v.ResourceType, wordsFlowLogsResourceType)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Enum("TrafficType", &v.TrafficType, wordsTrafficType)
+}
+
+func (v *CreateImageInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceId", "Name")
+	query.List(d, "BlockDeviceMapping", &v.BlockDeviceMappings)
+	d.String("Description", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InstanceId", &v.InstanceId)
+	d.String("Name", &v.Name)
+	d.Bool("NoReboot", &v.NoReboot)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
 }
 
 func (v *CreateInternetGatewayInput) DecodeQuery(d *query.Decoder) {
@@ -127,6 +336,106 @@ func (v *CreateKeyPairInput) DecodeQuery(d *query.Decoder) {
 	d.Enum("KeyFormat", &v.KeyFormat, wordsKeyFormat)
 	d.String("KeyName", &v.KeyName)
 	d.Enum("KeyType", &v.KeyType, wordsKeyType)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CreateLaunchTemplateInput) DecodeQuery(d *query.Decoder) {
+	d.Require("LaunchTemplateData", "LaunchTemplateName")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.Struct(d, "LaunchTemplateData", &v.LaunchTemplateData)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VersionDescription", &v.VersionDescription)
+}
+
+func (v *CreateLaunchTemplateVersionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("LaunchTemplateData")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.Struct(d, "LaunchTemplateData", &v.LaunchTemplateData)
+	d.String("LaunchTemplateId", &v.LaunchTemplateId)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+	d.Bool("ResolveAlias", &v.ResolveAlias)
+	d.String("SourceVersion", &v.SourceVersion)
+	d.String("VersionDescription", &v.VersionDescription)
+}
+
+func (v *CreateManagedPrefixListInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AddressFamily", "MaxEntries", "PrefixListName")
+	d.String("AddressFamily", &v.AddressFamily)
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Entry", &v.Entries)
+	d.Int32("MaxEntries", &v.MaxEntries)
+	d.String("PrefixListName", &v.PrefixListName)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CreateNatGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SubnetId")
+	d.String("AllocationId", &v.AllocationId)
+	d.String("ClientToken", &v.ClientToken)
+	d.Enum("ConnectivityType", &v.ConnectivityType, wordsConnectivityType)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("PrivateIpAddress", &v.PrivateIpAddress)
+	d.Strings("SecondaryAllocationId", &v.SecondaryAllocationIds)
+	d.Int32("SecondaryPrivateIpAddressCount", &v.SecondaryPrivateIpAddressCount)
+	d.Strings("SecondaryPrivateIpAddress", &v.SecondaryPrivateIpAddresses)
+	d.String("SubnetId", &v.SubnetId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CreateNetworkAclEntryInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Egress", "NetworkAclId", "Protocol", "RuleAction", "RuleNumber")
+	d.String("CidrBlock", &v.CidrBlock)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Egress", &v.Egress)
+	query.Struct(d, "Icmp", &v.IcmpTypeCode)
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("NetworkAclId", &v.NetworkAclId)
+	query.Struct(d, "PortRange", &v.PortRange)
+	d.String("Protocol", &v.Protocol)
+	d.Enum("RuleAction", &v.RuleAction, wordsRuleAction)
+	d.Int32("RuleNumber", &v.RuleNumber)
+}
+
+func (v *CreateNetworkAclInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.String("ClientToken", &v.ClientToken)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
+func (v *CreateNetworkInterfaceInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SubnetId")
+	d.String("ClientToken", &v.ClientToken)
+	query.Struct(d, "ConnectionTrackingSpecification", &v.ConnectionTrackingSpecification)
+	d.String("Description", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("EnablePrimaryIpv6", &v.EnablePrimaryIpv6)
+	d.Strings("SecurityGroupId", &v.Groups)
+	d.Enum("InterfaceType", &v.InterfaceType, wordsNetworkInterfaceCreationType)
+	d.Int32("Ipv4PrefixCount", &v.Ipv4PrefixCount)
+	query.List(d, "Ipv4Prefix", &v.Ipv4Prefixes)
+	d.Int32("Ipv6AddressCount", &v.Ipv6AddressCount)
+	query.List(d, "Ipv6Addresses", &v.Ipv6Addresses)
+	d.Int32("Ipv6PrefixCount", &v.Ipv6PrefixCount)
+	query.List(d, "Ipv6Prefix", &v.Ipv6Prefixes)
+	d.String("PrivateIpAddress", &v.PrivateIpAddress)
+	query.List(d, "PrivateIpAddresses", &v.PrivateIpAddresses)
+	d.Int32("SecondaryPrivateIpAddressCount", &v.SecondaryPrivateIpAddressCount)
+	d.String("SubnetId", &v.SubnetId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+}
+
+func (v *CreatePlacementGroupInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupName", &v.GroupName)
+	d.Int32("PartitionCount", &v.PartitionCount)
+	d.Enum("SpreadLevel", &v.SpreadLevel, wordsSpreadLevel)
+	d.Enum("Strategy", &v.Strategy, wordsPlacementStrategy)
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 }
 
@@ -165,6 +474,15 @@ func (v *CreateSecurityGroupInput) DecodeQuery(d *query.Decoder) {
 	d.String("GroupName", &v.GroupName)
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 	d.String("VpcId", &v.VpcId)
+}
+
+func (v *CreateSnapshotInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VolumeId")
+	d.String("Description", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("OutpostArn", &v.OutpostArn)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VolumeId", &v.VolumeId)
 }
 
 func (v *CreateSubnetInput) DecodeQuery(d *query.Decoder) {
@@ -208,6 +526,16 @@ func (v *CreateVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Enum("VolumeType", &v.VolumeType, wordsVolumeType)
 }
 
+func (v *CreateVolumePermission) DecodeQuery(d *query.Decoder) {
+	d.Enum("Group", &v.Group, wordsPermissionGroup)
+	d.String("UserId", &v.UserId)
+}
+
+func (v *CreateVolumePermissionModifications) DecodeQuery(d *query.Decoder) {
+	query.List(d, "Add", &v.Add)
+	query.List(d, "Remove", &v.Remove)
+}
+
 func (v *CreateVpcInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("AmazonProvidedIpv6CidrBlock", &v.AmazonProvidedIpv6CidrBlock)
 	d.String("CidrBlock", &v.CidrBlock)
@@ -223,9 +551,69 @@ func (v *CreateVpcInput) DecodeQuery(d *query.Decoder) {
 	query.List(d, "TagSpecification", &v.TagSpecifications)
 }
 
+func (v *CreateVpcPeeringConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("PeerOwnerId", &v.PeerOwnerId)
+	d.String("PeerRegion", &v.PeerRegion)
+	d.String("PeerVpcId", &v.PeerVpcId)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("VpcId", &v.VpcId)
+}
+
+func (v *CreateVpnConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("CustomerGatewayId", "Type")
+	d.String("CustomerGatewayId", &v.CustomerGatewayId)
+	d.Bool("DryRun", &v.DryRun)
+	query.Struct(d, "Options", &v.Options)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("TransitGatewayId", &v.TransitGatewayId)
+	d.String("Type", &v.Type)
+	d.String("VpnGatewayId", &v.VpnGatewayId)
+}
+
+func (v *CreateVpnConnectionRouteInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DestinationCidrBlock", "VpnConnectionId")
+	d.String("DestinationCidrBlock", &v.DestinationCidrBlock)
+	d.String("VpnConnectionId", &v.VpnConnectionId)
+}
+
+func (v *CreateVpnGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Type")
+	d.Int64("AmazonSideAsn", &v.AmazonSideAsn)
+	d.String("AvailabilityZone", &v.AvailabilityZone)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.Enum("Type", &v.Type, wordsGatewayType)
+}
+
 func (v *CreditSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.Require("CpuCredits")
 	d.String("CpuCredits", &v.CpuCredits)
+}
+
+func (v *DeleteCustomerGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("CustomerGatewayId")
+	d.String("CustomerGatewayId", &v.CustomerGatewayId)
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DeleteDhcpOptionsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DhcpOptionsId")
+	d.String("DhcpOptionsId", &v.DhcpOptionsId)
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DeleteEgressOnlyInternetGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("EgressOnlyInternetGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("EgressOnlyInternetGatewayId", &v.EgressOnlyInternetGatewayId)
+}
+
+func (v *DeleteFlowLogsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("FlowLogId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Strings("FlowLogId", &v.FlowLogIds)
 }
 
 func (v *DeleteInternetGatewayInput) DecodeQuery(d *query.Decoder) {
@@ -238,6 +626,58 @@ func (v *DeleteKeyPairInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	d.String("KeyName", &v.KeyName)
 	d.String("KeyPairId", &v.KeyPairId)
+}
+
+func (v *DeleteLaunchTemplateInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.String("LaunchTemplateId", &v.LaunchTemplateId)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+}
+
+func (v *DeleteLaunchTemplateVersionsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("LaunchTemplateVersion")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("LaunchTemplateId", &v.LaunchTemplateId)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+	d.Strings("LaunchTemplateVersion", &v.Versions)
+}
+
+func (v *DeleteManagedPrefixListInput) DecodeQuery(d *query.Decoder) {
+	d.Require("PrefixListId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("PrefixListId", &v.PrefixListId)
+}
+
+func (v *DeleteNatGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NatGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NatGatewayId", &v.NatGatewayId)
+}
+
+func (v *DeleteNetworkAclEntryInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Egress", "NetworkAclId", "RuleNumber")
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Egress", &v.Egress)
+	d.String("NetworkAclId", &v.NetworkAclId)
+	d.Int32("RuleNumber", &v.RuleNumber)
+}
+
+func (v *DeleteNetworkAclInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkAclId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkAclId", &v.NetworkAclId)
+}
+
+func (v *DeleteNetworkInterfaceInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+}
+
+func (v *DeletePlacementGroupInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GroupName")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupName", &v.GroupName)
 }
 
 func (v *DeleteRouteInput) DecodeQuery(d *query.Decoder) {
@@ -259,6 +699,12 @@ func (v *DeleteSecurityGroupInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	d.String("GroupId", &v.GroupId)
 	d.String("GroupName", &v.GroupName)
+}
+
+func (v *DeleteSnapshotInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SnapshotId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("SnapshotId", &v.SnapshotId)
 }
 
 func (v *DeleteSubnetInput) DecodeQuery(d *query.Decoder) {
@@ -286,6 +732,36 @@ func (v *DeleteVpcInput) DecodeQuery(d *query.Decoder) {
 	d.String("VpcId", &v.VpcId)
 }
 
+func (v *DeleteVpcPeeringConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcPeeringConnectionId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
+func (v *DeleteVpnConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpnConnectionId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpnConnectionId", &v.VpnConnectionId)
+}
+
+func (v *DeleteVpnConnectionRouteInput) DecodeQuery(d *query.Decoder) {
+	d.Require("DestinationCidrBlock", "VpnConnectionId")
+	d.String("DestinationCidrBlock", &v.DestinationCidrBlock)
+	d.String("VpnConnectionId", &v.VpnConnectionId)
+}
+
+func (v *DeleteVpnGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpnGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpnGatewayId", &v.VpnGatewayId)
+}
+
+func (v *DeprovisionByoipCidrInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Cidr", &v.Cidr)
+	d.Bool("DryRun", &v.DryRun)
+}
+
 func (v *DeregisterImageInput) DecodeQuery(d *query.Decoder) {
 	d.Require("ImageId")
 	d.Bool("DryRun", &v.DryRun)
@@ -293,8 +769,16 @@ func (v *DeregisterImageInput) DecodeQuery(d *query.Decoder) {
 }
 
 func (v *DescribeAccountAttributesInput) DecodeQuery(d *query.Decoder) {
-	d.Enums("AttributeName", &v.AttributeNames, wordsAccountAttributeName)
+	d.Strings("AttributeName", &v.AttributeNames)
 	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DescribeAddressesAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Strings("AllocationId", &v.AllocationIds)
+	d.Enum("Attribute", &v.Attribute, wordsAddressAttributeName)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
 }
 
 func (v *DescribeAddressesInput) DecodeQuery(d *query.Decoder) {
@@ -310,6 +794,43 @@ func (v *DescribeAvailabilityZonesInput) DecodeQuery(d *query.Decoder) {
 	query.List(d, "Filter", &v.Filters)
 	d.Strings("ZoneId", &v.ZoneIds)
 	d.Strings("ZoneName", &v.ZoneNames)
+}
+
+func (v *DescribeByoipCidrsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("MaxResults")
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeCustomerGatewaysInput) DecodeQuery(d *query.Decoder) {
+	d.Strings("CustomerGatewayId", &v.CustomerGatewayIds)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+}
+
+func (v *DescribeDhcpOptionsInput) DecodeQuery(d *query.Decoder) {
+	d.Strings("DhcpOptionsId", &v.DhcpOptionsIds)
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeEgressOnlyInternetGatewaysInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.Strings("EgressOnlyInternetGatewayId", &v.EgressOnlyInternetGatewayIds)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeFlowLogsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filter)
+	d.Strings("FlowLogId", &v.FlowLogIds)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
 }
 
 func (v *DescribeImageAttributeInput) DecodeQuery(d *query.Decoder) {
@@ -336,6 +857,14 @@ func (v *DescribeInstanceAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Enum("Attribute", &v.Attribute, wordsInstanceAttributeName)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("InstanceId", &v.InstanceId)
+}
+
+func (v *DescribeInstanceCreditSpecificationsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("InstanceId", &v.InstanceIds)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
 }
 
 func (v *DescribeInstanceStatusInput) DecodeQuery(d *query.Decoder) {
@@ -387,12 +916,87 @@ func (v *DescribeKeyPairsInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("KeyPairId", &v.KeyPairIds)
 }
 
+func (v *DescribeLaunchTemplateVersionsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.String("LaunchTemplateId", &v.LaunchTemplateId)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("MaxVersion", &v.MaxVersion)
+	d.String("MinVersion", &v.MinVersion)
+	d.String("NextToken", &v.NextToken)
+	d.Bool("ResolveAlias", &v.ResolveAlias)
+	d.Strings("LaunchTemplateVersion", &v.Versions)
+}
+
+func (v *DescribeLaunchTemplatesInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("LaunchTemplateId", &v.LaunchTemplateIds)
+	d.Strings("LaunchTemplateName", &v.LaunchTemplateNames)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeManagedPrefixListsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("PrefixListId", &v.PrefixListIds)
+}
+
+func (v *DescribeNatGatewaysInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filter)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.Strings("NatGatewayId", &v.NatGatewayIds)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeNetworkAclsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.Strings("NetworkAclId", &v.NetworkAclIds)
+	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeNetworkInterfaceAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Enum("Attribute", &v.Attribute, wordsNetworkInterfaceAttribute)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+}
+
 func (v *DescribeNetworkInterfacesInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("DryRun", &v.DryRun)
 	query.List(d, "Filter", &v.Filters)
 	d.Int32("MaxResults", &v.MaxResults)
 	d.Strings("NetworkInterfaceId", &v.NetworkInterfaceIds)
 	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribePlacementGroupsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("GroupId", &v.GroupIds)
+	d.Strings("GroupName", &v.GroupNames)
+}
+
+func (v *DescribePrefixListsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("PrefixListId", &v.PrefixListIds)
+}
+
+func (v *DescribePublicIpv4PoolsInput) DecodeQuery(d *query.Decoder) {
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("PoolId", &v.PoolIds)
 }
 
 func (v *DescribeRegionsInput) DecodeQuery(d *query.Decoder) {
@@ -425,6 +1029,23 @@ func (v *DescribeSecurityGroupsInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("GroupName", &v.GroupNames)
 	d.Int32("MaxResults", &v.MaxResults)
 	d.String("NextToken", &v.NextToken)
+}
+
+func (v *DescribeSnapshotAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Attribute", "SnapshotId")
+	d.Enum("Attribute", &v.Attribute, wordsSnapshotAttributeName)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("SnapshotId", &v.SnapshotId)
+}
+
+func (v *DescribeSnapshotsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("Owner", &v.OwnerIds)
+	d.Strings("RestorableBy", &v.RestorableByUserIds)
+	d.Strings("SnapshotId", &v.SnapshotIds)
 }
 
 func (v *DescribeSubnetsInput) DecodeQuery(d *query.Decoder) {
@@ -465,11 +1086,39 @@ func (v *DescribeVolumesInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("VolumeId", &v.VolumeIds)
 }
 
+func (v *DescribeVolumesModificationsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("VolumeId", &v.VolumeIds)
+}
+
 func (v *DescribeVpcAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Attribute", "VpcId")
 	d.Enum("Attribute", &v.Attribute, wordsVpcAttributeName)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("VpcId", &v.VpcId)
+}
+
+func (v *DescribeVpcClassicLinkDnsSupportInput) DecodeQuery(d *query.Decoder) {
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("VpcIds", &v.VpcIds)
+}
+
+func (v *DescribeVpcClassicLinkInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("VpcId", &v.VpcIds)
+}
+
+func (v *DescribeVpcPeeringConnectionsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.Strings("VpcPeeringConnectionId", &v.VpcPeeringConnectionIds)
 }
 
 func (v *DescribeVpcsInput) DecodeQuery(d *query.Decoder) {
@@ -480,11 +1129,36 @@ func (v *DescribeVpcsInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("VpcId", &v.VpcIds)
 }
 
+func (v *DescribeVpnConnectionsInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("VpnConnectionId", &v.VpnConnectionIds)
+}
+
+func (v *DescribeVpnGatewaysInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	query.List(d, "Filter", &v.Filters)
+	d.Strings("VpnGatewayId", &v.VpnGatewayIds)
+}
+
+func (v *DestinationOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("FileFormat", &v.FileFormat, wordsDestinationFileFormat)
+	d.Bool("HiveCompatiblePartitions", &v.HiveCompatiblePartitions)
+	d.Bool("PerHourPartition", &v.PerHourPartition)
+}
+
 func (v *DetachInternetGatewayInput) DecodeQuery(d *query.Decoder) {
 	d.Require("InternetGatewayId", "VpcId")
 	d.Bool("DryRun", &v.DryRun)
 	d.String("InternetGatewayId", &v.InternetGatewayId)
 	d.String("VpcId", &v.VpcId)
+}
+
+func (v *DetachNetworkInterfaceInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AttachmentId")
+	d.String("AttachmentId", &v.AttachmentId)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Force", &v.Force)
 }
 
 func (v *DetachVolumeInput) DecodeQuery(d *query.Decoder) {
@@ -494,6 +1168,24 @@ func (v *DetachVolumeInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("Force", &v.Force)
 	d.String("InstanceId", &v.InstanceId)
 	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *DetachVpnGatewayInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcId", "VpnGatewayId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcId", &v.VpcId)
+	d.String("VpnGatewayId", &v.VpnGatewayId)
+}
+
+func (v *DisableEbsEncryptionByDefaultInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DisableVgwRoutePropagationInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GatewayId", "RouteTableId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GatewayId", &v.GatewayId)
+	d.String("RouteTableId", &v.RouteTableId)
 }
 
 func (v *DisassociateAddressInput) DecodeQuery(d *query.Decoder) {
@@ -506,6 +1198,16 @@ func (v *DisassociateRouteTableInput) DecodeQuery(d *query.Decoder) {
 	d.Require("AssociationId")
 	d.String("AssociationId", &v.AssociationId)
 	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *DisassociateSubnetCidrBlockInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AssociationId")
+	d.String("AssociationId", &v.AssociationId)
+}
+
+func (v *DisassociateVpcCidrBlockInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AssociationId")
+	d.String("AssociationId", &v.AssociationId)
 }
 
 func (v *EbsBlockDevice) DecodeQuery(d *query.Decoder) {
@@ -536,13 +1238,33 @@ func (v *ElasticInferenceAccelerator) DecodeQuery(d *query.Decoder) {
 	d.String("Type", &v.Type)
 }
 
+func (v *EnaSrdSpecification) DecodeQuery(d *query.Decoder) {
+	d.Bool("EnaSrdEnabled", &v.EnaSrdEnabled)
+	query.Struct(d, "EnaSrdUdpSpecification", &v.EnaSrdUdpSpecification)
+}
+
 func (v *EnaSrdSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.Bool("EnaSrdEnabled", &v.EnaSrdEnabled)
 	query.Struct(d, "EnaSrdUdpSpecification", &v.EnaSrdUdpSpecification)
 }
 
+func (v *EnaSrdUdpSpecification) DecodeQuery(d *query.Decoder) {
+	d.Bool("EnaSrdUdpEnabled", &v.EnaSrdUdpEnabled)
+}
+
 func (v *EnaSrdUdpSpecificationRequest) DecodeQuery(d *query.Decoder) {
 	d.Bool("EnaSrdUdpEnabled", &v.EnaSrdUdpEnabled)
+}
+
+func (v *EnableEbsEncryptionByDefaultInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *EnableVgwRoutePropagationInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GatewayId", "RouteTableId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GatewayId", &v.GatewayId)
+	d.String("RouteTableId", &v.RouteTableId)
 }
 
 func (v *EnclaveOptionsRequest) DecodeQuery(d *query.Decoder) {
@@ -563,13 +1285,55 @@ func (v *GetConsoleOutputInput) DecodeQuery(d *query.Decoder) {
 	d.Bool("Latest", &v.Latest)
 }
 
+func (v *GetEbsEncryptionByDefaultInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+}
+
+func (v *GetManagedPrefixListAssociationsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("PrefixListId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.String("PrefixListId", &v.PrefixListId)
+}
+
+func (v *GetManagedPrefixListEntriesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("PrefixListId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("MaxResults", &v.MaxResults)
+	d.String("NextToken", &v.NextToken)
+	d.String("PrefixListId", &v.PrefixListId)
+	d.Int64("TargetVersion", &v.TargetVersion)
+}
+
+func (v *GetPasswordDataInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InstanceId", &v.InstanceId)
+}
+
+func (v *GetSessionTokenInput) DecodeQuery(d *query.Decoder) {
+	d.Int32("DurationSeconds", &v.DurationSeconds)
+	d.String("SerialNumber", &v.SerialNumber)
+	d.String("TokenCode", &v.TokenCode)
+}
+
 func (v *HibernationOptionsRequest) DecodeQuery(d *query.Decoder) {
 	d.Bool("Configured", &v.Configured)
+}
+
+func (v *IKEVersionsRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.String("Value", &v.Value)
 }
 
 func (v *IamInstanceProfileSpecification) DecodeQuery(d *query.Decoder) {
 	d.String("Arn", &v.Arn)
 	d.String("Name", &v.Name)
+}
+
+func (v *IcmpTypeCode) DecodeQuery(d *query.Decoder) {
+	d.Int32("Code", &v.Code)
+	d.Int32("Type", &v.Type)
 }
 
 func (v *ImportKeyPairInput) DecodeQuery(d *query.Decoder) {
@@ -590,6 +1354,10 @@ func (v *InstanceBlockDeviceMappingSpecification) DecodeQuery(d *query.Decoder) 
 func (v *InstanceIpv6Address) DecodeQuery(d *query.Decoder) {
 	d.String("Ipv6Address", &v.Ipv6Address)
 	d.Bool("IsPrimaryIpv6", &v.IsPrimaryIpv6)
+}
+
+func (v *InstanceIpv6AddressRequest) DecodeQuery(d *query.Decoder) {
+	d.String("Ipv6Address", &v.Ipv6Address)
 }
 
 func (v *InstanceMaintenanceOptionsRequest) DecodeQuery(d *query.Decoder) {
@@ -634,6 +1402,34 @@ func (v *InstanceNetworkInterfaceSpecification) DecodeQuery(d *query.Decoder) {
 	d.String("SubnetId", &v.SubnetId)
 }
 
+func (v *InstanceRequirementsRequest) DecodeQuery(d *query.Decoder) {
+	d.Require("MemoryMiB", "VCpuCount")
+	query.Struct(d, "AcceleratorCount", &v.AcceleratorCount)
+	d.Enums("AcceleratorManufacturer", &v.AcceleratorManufacturers, wordsAcceleratorManufacturer)
+	d.Enums("AcceleratorName", &v.AcceleratorNames, wordsAcceleratorName)
+	query.Struct(d, "AcceleratorTotalMemoryMiB", &v.AcceleratorTotalMemoryMiB)
+	d.Enums("AcceleratorType", &v.AcceleratorTypes, wordsAcceleratorType)
+	d.Strings("AllowedInstanceType", &v.AllowedInstanceTypes)
+	d.Enum("BareMetal", &v.BareMetal, wordsBareMetal)
+	query.Struct(d, "BaselineEbsBandwidthMbps", &v.BaselineEbsBandwidthMbps)
+	d.Enum("BurstablePerformance", &v.BurstablePerformance, wordsBurstablePerformance)
+	d.Enums("CpuManufacturer", &v.CpuManufacturers, wordsCpuManufacturer)
+	d.Strings("ExcludedInstanceType", &v.ExcludedInstanceTypes)
+	d.Enums("InstanceGeneration", &v.InstanceGenerations, wordsInstanceGeneration)
+	d.Enum("LocalStorage", &v.LocalStorage, wordsLocalStorage)
+	d.Enums("LocalStorageType", &v.LocalStorageTypes, wordsLocalStorageType)
+	d.Int32("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", &v.MaxSpotPriceAsPercentageOfOptimalOnDemandPrice)
+	query.Struct(d, "MemoryGiBPerVCpu", &v.MemoryGiBPerVCpu)
+	query.Struct(d, "MemoryMiB", &v.MemoryMiB)
+	query.Struct(d, "NetworkBandwidthGbps", &v.NetworkBandwidthGbps)
+	query.Struct(d, "NetworkInterfaceCount", &v.NetworkInterfaceCount)
+	d.Int32("OnDemandMaxPricePercentageOverLowestPrice", &v.OnDemandMaxPricePercentageOverLowestPrice)
+	d.Bool("RequireHibernateSupport", &v.RequireHibernateSupport)
+	d.Int32("SpotMaxPricePercentageOverLowestPrice", &v.SpotMaxPricePercentageOverLowestPrice)
+	query.Struct(d, "TotalLocalStorageGB", &v.TotalLocalStorageGB)
+	query.Struct(d, "VCpuCount", &v.VCpuCount)
+}
+
 func (v *IpPermission) DecodeQuery(d *query.Decoder) {
 	d.Int32("FromPort", &v.FromPort)
 	d.String("IpProtocol", &v.IpProtocol)
@@ -674,14 +1470,154 @@ func (v *LaunchPermissionModifications) DecodeQuery(d *query.Decoder) {
 	query.List(d, "Remove", &v.Remove)
 }
 
+func (v *LaunchTemplateBlockDeviceMappingRequest) DecodeQuery(d *query.Decoder) {
+	d.String("DeviceName", &v.DeviceName)
+	query.Struct(d, "Ebs", &v.Ebs)
+	d.String("NoDevice", &v.NoDevice)
+	d.String("VirtualName", &v.VirtualName)
+}
+
+func (v *LaunchTemplateCapacityReservationSpecificationRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("CapacityReservationPreference", &v.CapacityReservationPreference, wordsCapacityReservationPreference)
+	query.Struct(d, "CapacityReservationTarget", &v.CapacityReservationTarget)
+}
+
+func (v *LaunchTemplateCpuOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("AmdSevSnp", &v.AmdSevSnp, wordsAmdSevSnpSpecification)
+	d.Int32("CoreCount", &v.CoreCount)
+	d.Int32("ThreadsPerCore", &v.ThreadsPerCore)
+}
+
+func (v *LaunchTemplateEbsBlockDeviceRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("DeleteOnTermination", &v.DeleteOnTermination)
+	d.Bool("Encrypted", &v.Encrypted)
+	d.Int32("Iops", &v.Iops)
+	d.String("KmsKeyId", &v.KmsKeyId)
+	d.String("SnapshotId", &v.SnapshotId)
+	d.Int32("Throughput", &v.Throughput)
+	d.Int32("VolumeSize", &v.VolumeSize)
+	d.Enum("VolumeType", &v.VolumeType, wordsVolumeType)
+}
+
+func (v *LaunchTemplateElasticInferenceAccelerator) DecodeQuery(d *query.Decoder) {
+	d.Require("Type")
+	d.Int32("Count", &v.Count)
+	d.String("Type", &v.Type)
+}
+
+func (v *LaunchTemplateEnclaveOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("Enabled", &v.Enabled)
+}
+
+func (v *LaunchTemplateHibernationOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("Configured", &v.Configured)
+}
+
+func (v *LaunchTemplateIamInstanceProfileSpecificationRequest) DecodeQuery(d *query.Decoder) {
+	d.String("Arn", &v.Arn)
+	d.String("Name", &v.Name)
+}
+
+func (v *LaunchTemplateInstanceMaintenanceOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("AutoRecovery", &v.AutoRecovery, wordsLaunchTemplateAutoRecoveryState)
+}
+
+func (v *LaunchTemplateInstanceMarketOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("MarketType", &v.MarketType, wordsMarketType)
+	query.Struct(d, "SpotOptions", &v.SpotOptions)
+}
+
+func (v *LaunchTemplateInstanceMetadataOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("HttpEndpoint", &v.HttpEndpoint, wordsLaunchTemplateInstanceMetadataEndpointState)
+	d.Enum("HttpProtocolIpv6", &v.HttpProtocolIpv6, wordsLaunchTemplateInstanceMetadataProtocolIpv6)
+	d.Int32("HttpPutResponseHopLimit", &v.HttpPutResponseHopLimit)
+	d.Enum("HttpTokens", &v.HttpTokens, wordsLaunchTemplateHttpTokensState)
+	d.Enum("InstanceMetadataTags", &v.InstanceMetadataTags, wordsLaunchTemplateInstanceMetadataTagsState)
+}
+
+func (v *LaunchTemplateInstanceNetworkInterfaceSpecificationRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("AssociateCarrierIpAddress", &v.AssociateCarrierIpAddress)
+	d.Bool("AssociatePublicIpAddress", &v.AssociatePublicIpAddress)
+	query.Struct(d, "ConnectionTrackingSpecification", &v.ConnectionTrackingSpecification)
+	d.Bool("DeleteOnTermination", &v.DeleteOnTermination)
+	d.String("Description", &v.Description)
+	d.Int32("DeviceIndex", &v.DeviceIndex)
+	query.Struct(d, "EnaSrdSpecification", &v.EnaSrdSpecification)
+	d.Strings("SecurityGroupId", &v.Groups)
+	d.String("InterfaceType", &v.InterfaceType)
+	d.Int32("Ipv4PrefixCount", &v.Ipv4PrefixCount)
+	query.List(d, "Ipv4Prefix", &v.Ipv4Prefixes)
+	d.Int32("Ipv6AddressCount", &v.Ipv6AddressCount)
+	query.List(d, "Ipv6Addresses", &v.Ipv6Addresses)
+	d.Int32("Ipv6PrefixCount", &v.Ipv6PrefixCount)
+	query.List(d, "Ipv6Prefix", &v.Ipv6Prefixes)
+	d.Int32("NetworkCardIndex", &v.NetworkCardIndex)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.Bool("PrimaryIpv6", &v.PrimaryIpv6)
+	d.String("PrivateIpAddress", &v.PrivateIpAddress)
+	query.List(d, "PrivateIpAddresses", &v.PrivateIpAddresses)
+	d.Int32("SecondaryPrivateIpAddressCount", &v.SecondaryPrivateIpAddressCount)
+	d.String("SubnetId", &v.SubnetId)
+}
+
+func (v *LaunchTemplateLicenseConfigurationRequest) DecodeQuery(d *query.Decoder) {
+	d.String("LicenseConfigurationArn", &v.LicenseConfigurationArn)
+}
+
+func (v *LaunchTemplatePlacementRequest) DecodeQuery(d *query.Decoder) {
+	d.String("Affinity", &v.Affinity)
+	d.String("AvailabilityZone", &v.AvailabilityZone)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	d.String("HostId", &v.HostId)
+	d.String("HostResourceGroupArn", &v.HostResourceGroupArn)
+	d.Int32("PartitionNumber", &v.PartitionNumber)
+	d.String("SpreadDomain", &v.SpreadDomain)
+	d.Enum("Tenancy", &v.Tenancy, wordsTenancy)
+}
+
+func (v *LaunchTemplatePrivateDnsNameOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("EnableResourceNameDnsAAAARecord", &v.EnableResourceNameDnsAAAARecord)
+	d.Bool("EnableResourceNameDnsARecord", &v.EnableResourceNameDnsARecord)
+	d.Enum("HostnameType", &v.HostnameType, wordsHostnameType)
+}
+
 func (v *LaunchTemplateSpecification) DecodeQuery(d *query.Decoder) {
 	d.String("LaunchTemplateId", &v.LaunchTemplateId)
 	d.String("LaunchTemplateName", &v.LaunchTemplateName)
 	d.String("Version", &v.Version)
 }
 
+func (v *LaunchTemplateSpotMarketOptionsRequest) DecodeQuery(d *query.Decoder) {
+	d.Int32("BlockDurationMinutes", &v.BlockDurationMinutes)
+	d.Enum("InstanceInterruptionBehavior", &v.InstanceInterruptionBehavior, wordsInstanceInterruptionBehavior)
+	d.String("MaxPrice", &v.MaxPrice)
+	d.Enum("SpotInstanceType", &v.SpotInstanceType, wordsSpotInstanceType)
+	d.Time("ValidUntil", &v.ValidUntil)
+}
+
+func (v *LaunchTemplateTagSpecificationRequest) DecodeQuery(d *query.Decoder) {
+	d.Enum("ResourceType", &v.ResourceType, wordsResourceType)
+	query.List(d, "Tag", &v.Tags)
+}
+
+func (v *LaunchTemplatesMonitoringRequest) DecodeQuery(d *query.Decoder) {
+	d.Bool("Enabled", &v.Enabled)
+}
+
 func (v *LicenseConfigurationRequest) DecodeQuery(d *query.Decoder) {
 	d.String("LicenseConfigurationArn", &v.LicenseConfigurationArn)
+}
+
+func (v *MemoryGiBPerVCpuRequest) DecodeQuery(d *query.Decoder) {
+	d.Float64("Max", &v.Max)
+	d.Float64("Min", &v.Min)
+}
+
+func (v *MemoryMiBRequest) DecodeQuery(d *query.Decoder) {
+	d.Require("Min")
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
 }
 
 func (v *ModifyImageAttributeInput) DecodeQuery(d *query.Decoder) {
@@ -722,6 +1658,68 @@ func (v *ModifyInstanceAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.String("Value", &v.Value)
 }
 
+func (v *ModifyInstanceMetadataOptionsInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Enum("HttpEndpoint", &v.HttpEndpoint, wordsInstanceMetadataEndpointState)
+	d.Enum("HttpProtocolIpv6", &v.HttpProtocolIpv6, wordsInstanceMetadataProtocolState)
+	d.Int32("HttpPutResponseHopLimit", &v.HttpPutResponseHopLimit)
+	d.Enum("HttpTokens", &v.HttpTokens, wordsHttpTokensState)
+	d.String("InstanceId", &v.InstanceId)
+	d.Enum("InstanceMetadataTags", &v.InstanceMetadataTags, wordsInstanceMetadataTagsState)
+}
+
+func (v *ModifyLaunchTemplateInput) DecodeQuery(d *query.Decoder) {
+	d.String("ClientToken", &v.ClientToken)
+	d.String("SetDefaultVersion", &v.DefaultVersion)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("LaunchTemplateId", &v.LaunchTemplateId)
+	d.String("LaunchTemplateName", &v.LaunchTemplateName)
+}
+
+func (v *ModifyManagedPrefixListInput) DecodeQuery(d *query.Decoder) {
+	d.Require("PrefixListId")
+	query.List(d, "AddEntry", &v.AddEntries)
+	d.Int64("CurrentVersion", &v.CurrentVersion)
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("MaxEntries", &v.MaxEntries)
+	d.String("PrefixListId", &v.PrefixListId)
+	d.String("PrefixListName", &v.PrefixListName)
+	query.List(d, "RemoveEntry", &v.RemoveEntries)
+}
+
+func (v *ModifyNetworkInterfaceAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Bool("AssociatePublicIpAddress", &v.AssociatePublicIpAddress)
+	query.Struct(d, "Attachment", &v.Attachment)
+	query.Struct(d, "ConnectionTrackingSpecification", &v.ConnectionTrackingSpecification)
+	query.Struct(d, "Description", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	query.Struct(d, "EnaSrdSpecification", &v.EnaSrdSpecification)
+	d.Bool("EnablePrimaryIpv6", &v.EnablePrimaryIpv6)
+	d.Strings("SecurityGroupId", &v.Groups)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	query.Struct(d, "SourceDestCheck", &v.SourceDestCheck)
+}
+
+func (v *ModifySecurityGroupRulesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("GroupId", "SecurityGroupRule")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupId", &v.GroupId)
+	query.List(d, "SecurityGroupRule", &v.SecurityGroupRules)
+}
+
+func (v *ModifySnapshotAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("SnapshotId")
+	d.Enum("Attribute", &v.Attribute, wordsSnapshotAttributeName)
+	query.Struct(d, "CreateVolumePermission", &v.CreateVolumePermission)
+	d.Bool("DryRun", &v.DryRun)
+	d.Strings("UserGroup", &v.GroupNames)
+	d.Enum("OperationType", &v.OperationType, wordsOperationType)
+	d.String("SnapshotId", &v.SnapshotId)
+	d.Strings("UserId", &v.UserIds)
+}
+
 func (v *ModifySubnetAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("SubnetId")
 	query.Struct(d, "AssignIpv6AddressOnCreation", &v.AssignIpv6AddressOnCreation)
@@ -737,12 +1735,87 @@ func (v *ModifySubnetAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.String("SubnetId", &v.SubnetId)
 }
 
+func (v *ModifyVolumeAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VolumeId")
+	query.Struct(d, "AutoEnableIO", &v.AutoEnableIO)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VolumeId", &v.VolumeId)
+}
+
+func (v *ModifyVolumeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VolumeId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Int32("Iops", &v.Iops)
+	d.Bool("MultiAttachEnabled", &v.MultiAttachEnabled)
+	d.Int32("Size", &v.Size)
+	d.Int32("Throughput", &v.Throughput)
+	d.String("VolumeId", &v.VolumeId)
+	d.Enum("VolumeType", &v.VolumeType, wordsVolumeType)
+}
+
 func (v *ModifyVpcAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("VpcId")
 	query.Struct(d, "EnableDnsHostnames", &v.EnableDnsHostnames)
 	query.Struct(d, "EnableDnsSupport", &v.EnableDnsSupport)
 	query.Struct(d, "EnableNetworkAddressUsageMetrics", &v.EnableNetworkAddressUsageMetrics)
 	d.String("VpcId", &v.VpcId)
+}
+
+func (v *ModifyVpcTenancyInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceTenancy", "VpcId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Enum("InstanceTenancy", &v.InstanceTenancy, wordsVpcTenancy)
+	d.String("VpcId", &v.VpcId)
+}
+
+func (v *MonitorInstancesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Strings("InstanceId", &v.InstanceIds)
+}
+
+func (v *NetworkBandwidthGbpsRequest) DecodeQuery(d *query.Decoder) {
+	d.Float64("Max", &v.Max)
+	d.Float64("Min", &v.Min)
+}
+
+func (v *NetworkInterfaceAttachmentChanges) DecodeQuery(d *query.Decoder) {
+	d.String("AttachmentId", &v.AttachmentId)
+	d.Bool("DeleteOnTermination", &v.DeleteOnTermination)
+}
+
+func (v *NetworkInterfaceCountRequest) DecodeQuery(d *query.Decoder) {
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
+}
+
+func (v *NewDhcpConfiguration) DecodeQuery(d *query.Decoder) {
+	d.String("Key", &v.Key)
+	d.Strings("Value", &v.Values)
+}
+
+func (v *Phase1DHGroupNumbersRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.Int32("Value", &v.Value)
+}
+
+func (v *Phase1EncryptionAlgorithmsRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.String("Value", &v.Value)
+}
+
+func (v *Phase1IntegrityAlgorithmsRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.String("Value", &v.Value)
+}
+
+func (v *Phase2DHGroupNumbersRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.Int32("Value", &v.Value)
+}
+
+func (v *Phase2EncryptionAlgorithmsRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.String("Value", &v.Value)
+}
+
+func (v *Phase2IntegrityAlgorithmsRequestListValue) DecodeQuery(d *query.Decoder) {
+	d.String("Value", &v.Value)
 }
 
 func (v *Placement) DecodeQuery(d *query.Decoder) {
@@ -755,6 +1828,11 @@ func (v *Placement) DecodeQuery(d *query.Decoder) {
 	d.Int32("PartitionNumber", &v.PartitionNumber)
 	d.String("SpreadDomain", &v.SpreadDomain)
 	d.Enum("Tenancy", &v.Tenancy, wordsTenancy)
+}
+
+func (v *PortRange) DecodeQuery(d *query.Decoder) {
+	d.Int32("From", &v.From)
+	d.Int32("To", &v.To)
 }
 
 func (v *PrefixListId) DecodeQuery(d *query.Decoder) {
@@ -771,6 +1849,18 @@ func (v *PrivateDnsNameOptionsRequest) DecodeQuery(d *query.Decoder) {
 func (v *PrivateIpAddressSpecification) DecodeQuery(d *query.Decoder) {
 	d.Bool("Primary", &v.Primary)
 	d.String("PrivateIpAddress", &v.PrivateIpAddress)
+}
+
+func (v *ProvisionByoipCidrInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Cidr", &v.Cidr)
+	query.Struct(d, "CidrAuthorizationContext", &v.CidrAuthorizationContext)
+	d.String("Description", &v.Description)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("MultiRegion", &v.MultiRegion)
+	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
+	query.List(d, "PoolTagSpecification", &v.PoolTagSpecifications)
+	d.Bool("PubliclyAdvertisable", &v.PubliclyAdvertisable)
 }
 
 func (v *RebootInstancesInput) DecodeQuery(d *query.Decoder) {
@@ -801,11 +1891,43 @@ func (v *RegisterImageInput) DecodeQuery(d *query.Decoder) {
 	d.String("VirtualizationType", &v.VirtualizationType)
 }
 
+func (v *RejectVpcPeeringConnectionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("VpcPeeringConnectionId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
+}
+
 func (v *ReleaseAddressInput) DecodeQuery(d *query.Decoder) {
 	d.String("AllocationId", &v.AllocationId)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("NetworkBorderGroup", &v.NetworkBorderGroup)
 	d.String("PublicIp", &v.PublicIp)
+}
+
+func (v *RemovePrefixListEntry) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Cidr", &v.Cidr)
+}
+
+func (v *ReplaceNetworkAclAssociationInput) DecodeQuery(d *query.Decoder) {
+	d.Require("AssociationId", "NetworkAclId")
+	d.String("AssociationId", &v.AssociationId)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkAclId", &v.NetworkAclId)
+}
+
+func (v *ReplaceNetworkAclEntryInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Egress", "NetworkAclId", "Protocol", "RuleAction", "RuleNumber")
+	d.String("CidrBlock", &v.CidrBlock)
+	d.Bool("DryRun", &v.DryRun)
+	d.Bool("Egress", &v.Egress)
+	query.Struct(d, "Icmp", &v.IcmpTypeCode)
+	d.String("Ipv6CidrBlock", &v.Ipv6CidrBlock)
+	d.String("NetworkAclId", &v.NetworkAclId)
+	query.Struct(d, "PortRange", &v.PortRange)
+	d.String("Protocol", &v.Protocol)
+	d.Enum("RuleAction", &v.RuleAction, wordsRuleAction)
+	d.Int32("RuleNumber", &v.RuleNumber)
 }
 
 func (v *ReplaceRouteInput) DecodeQuery(d *query.Decoder) {
@@ -836,11 +1958,67 @@ func (v *ReplaceRouteTableAssociationInput) DecodeQuery(d *query.Decoder) {
 	d.String("RouteTableId", &v.RouteTableId)
 }
 
+func (v *RequestLaunchTemplateData) DecodeQuery(d *query.Decoder) {
+	query.List(d, "BlockDeviceMapping", &v.BlockDeviceMappings)
+	query.Struct(d, "CapacityReservationSpecification", &v.CapacityReservationSpecification)
+	query.Struct(d, "CpuOptions", &v.CpuOptions)
+	query.Struct(d, "CreditSpecification", &v.CreditSpecification)
+	d.Bool("DisableApiStop", &v.DisableApiStop)
+	d.Bool("DisableApiTermination", &v.DisableApiTermination)
+	d.Bool("EbsOptimized", &v.EbsOptimized)
+	query.List(d, "ElasticGpuSpecification", &v.ElasticGpuSpecifications)
+	query.List(d, "ElasticInferenceAccelerator", &v.ElasticInferenceAccelerators)
+	query.Struct(d, "EnclaveOptions", &v.EnclaveOptions)
+	query.Struct(d, "HibernationOptions", &v.HibernationOptions)
+	query.Struct(d, "IamInstanceProfile", &v.IamInstanceProfile)
+	d.String("ImageId", &v.ImageId)
+	d.Enum("InstanceInitiatedShutdownBehavior", &v.InstanceInitiatedShutdownBehavior, wordsShutdownBehavior)
+	query.Struct(d, "InstanceMarketOptions", &v.InstanceMarketOptions)
+	query.Struct(d, "InstanceRequirements", &v.InstanceRequirements)
+	d.String("InstanceType", &v.InstanceType)
+	d.String("KernelId", &v.KernelId)
+	d.String("KeyName", &v.KeyName)
+	query.List(d, "LicenseSpecification", &v.LicenseSpecifications)
+	query.Struct(d, "MaintenanceOptions", &v.MaintenanceOptions)
+	query.Struct(d, "MetadataOptions", &v.MetadataOptions)
+	query.Struct(d, "Monitoring", &v.Monitoring)
+	query.List(d, "NetworkInterface", &v.NetworkInterfaces)
+	query.Struct(d, "Placement", &v.Placement)
+	query.Struct(d, "PrivateDnsNameOptions", &v.PrivateDnsNameOptions)
+	d.String("RamDiskId", &v.RamDiskId)
+	d.Strings("SecurityGroupId", &v.SecurityGroupIds)
+	d.Strings("SecurityGroup", &v.SecurityGroups)
+	query.List(d, "TagSpecification", &v.TagSpecifications)
+	d.String("UserData", &v.UserData)
+}
+
 func (v *ResetImageAttributeInput) DecodeQuery(d *query.Decoder) {
 	d.Require("Attribute", "ImageId")
 	d.Enum("Attribute", &v.Attribute, wordsResetImageAttributeName)
 	d.Bool("DryRun", &v.DryRun)
 	d.String("ImageId", &v.ImageId)
+}
+
+func (v *ResetInstanceAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Attribute", "InstanceId")
+	d.Enum("Attribute", &v.Attribute, wordsInstanceAttributeName)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("InstanceId", &v.InstanceId)
+}
+
+func (v *ResetNetworkInterfaceAttributeInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.String("SourceDestCheck", &v.SourceDestCheck)
+}
+
+func (v *RestoreManagedPrefixListVersionInput) DecodeQuery(d *query.Decoder) {
+	d.Require("CurrentVersion", "PrefixListId", "PreviousVersion")
+	d.Int64("CurrentVersion", &v.CurrentVersion)
+	d.Bool("DryRun", &v.DryRun)
+	d.String("PrefixListId", &v.PrefixListId)
+	d.Int64("PreviousVersion", &v.PreviousVersion)
 }
 
 func (v *RevokeSecurityGroupEgressInput) DecodeQuery(d *query.Decoder) {
@@ -921,6 +2099,28 @@ func (v *RunInstancesMonitoringEnabled) DecodeQuery(d *query.Decoder) {
 	d.Bool("Enabled", &v.Enabled)
 }
 
+func (v *SecurityGroupRuleDescription) DecodeQuery(d *query.Decoder) {
+	d.String("Description", &v.Description)
+	d.String("SecurityGroupRuleId", &v.SecurityGroupRuleId)
+}
+
+func (v *SecurityGroupRuleRequest) DecodeQuery(d *query.Decoder) {
+	d.String("CidrIpv4", &v.CidrIpv4)
+	d.String("CidrIpv6", &v.CidrIpv6)
+	d.String("Description", &v.Description)
+	d.Int32("FromPort", &v.FromPort)
+	d.String("IpProtocol", &v.IpProtocol)
+	d.String("PrefixListId", &v.PrefixListId)
+	d.String("ReferencedGroupId", &v.ReferencedGroupId)
+	d.Int32("ToPort", &v.ToPort)
+}
+
+func (v *SecurityGroupRuleUpdate) DecodeQuery(d *query.Decoder) {
+	d.Require("SecurityGroupRuleId")
+	query.Struct(d, "SecurityGroupRule", &v.SecurityGroupRule)
+	d.String("SecurityGroupRuleId", &v.SecurityGroupRuleId)
+}
+
 func (v *SpotMarketOptions) DecodeQuery(d *query.Decoder) {
 	d.Int32("BlockDurationMinutes", &v.BlockDurationMinutes)
 	d.Enum("InstanceInterruptionBehavior", &v.InstanceInterruptionBehavior, wordsInstanceInterruptionBehavior)
@@ -960,6 +2160,47 @@ func (v *TerminateInstancesInput) DecodeQuery(d *query.Decoder) {
 	d.Strings("InstanceId", &v.InstanceIds)
 }
 
+func (v *TotalLocalStorageGBRequest) DecodeQuery(d *query.Decoder) {
+	d.Float64("Max", &v.Max)
+	d.Float64("Min", &v.Min)
+}
+
+func (v *UnassignIpv6AddressesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Strings("Ipv6Addresses", &v.Ipv6Addresses)
+	d.Strings("Ipv6Prefix", &v.Ipv6Prefixes)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+}
+
+func (v *UnassignPrivateIpAddressesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("NetworkInterfaceId")
+	d.Strings("Ipv4Prefix", &v.Ipv4Prefixes)
+	d.String("NetworkInterfaceId", &v.NetworkInterfaceId)
+	d.Strings("PrivateIpAddress", &v.PrivateIpAddresses)
+}
+
+func (v *UnmonitorInstancesInput) DecodeQuery(d *query.Decoder) {
+	d.Require("InstanceId")
+	d.Bool("DryRun", &v.DryRun)
+	d.Strings("InstanceId", &v.InstanceIds)
+}
+
+func (v *UpdateSecurityGroupRuleDescriptionsEgressInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	query.List(d, "SecurityGroupRuleDescription", &v.SecurityGroupRuleDescriptions)
+}
+
+func (v *UpdateSecurityGroupRuleDescriptionsIngressInput) DecodeQuery(d *query.Decoder) {
+	d.Bool("DryRun", &v.DryRun)
+	d.String("GroupId", &v.GroupId)
+	d.String("GroupName", &v.GroupName)
+	query.List(d, "IpPermissions", &v.IpPermissions)
+	query.List(d, "SecurityGroupRuleDescription", &v.SecurityGroupRuleDescriptions)
+}
+
 func (v *UserIdGroupPair) DecodeQuery(d *query.Decoder) {
 	d.String("Description", &v.Description)
 	d.String("GroupId", &v.GroupId)
@@ -970,17 +2211,89 @@ func (v *UserIdGroupPair) DecodeQuery(d *query.Decoder) {
 	d.String("VpcPeeringConnectionId", &v.VpcPeeringConnectionId)
 }
 
-var wordsAccountAttributeName = []string{"supported-platforms", "default-vpc"}
+func (v *VCpuCountRangeRequest) DecodeQuery(d *query.Decoder) {
+	d.Require("Min")
+	d.Int32("Max", &v.Max)
+	d.Int32("Min", &v.Min)
+}
+
+func (v *VpnConnectionOptionsSpecification) DecodeQuery(d *query.Decoder) {
+	d.Bool("EnableAcceleration", &v.EnableAcceleration)
+	d.String("LocalIpv4NetworkCidr", &v.LocalIpv4NetworkCidr)
+	d.String("LocalIpv6NetworkCidr", &v.LocalIpv6NetworkCidr)
+	d.String("OutsideIpAddressType", &v.OutsideIpAddressType)
+	d.String("RemoteIpv4NetworkCidr", &v.RemoteIpv4NetworkCidr)
+	d.String("RemoteIpv6NetworkCidr", &v.RemoteIpv6NetworkCidr)
+	d.Bool("StaticRoutesOnly", &v.StaticRoutesOnly)
+	d.String("TransportTransitGatewayAttachmentId", &v.TransportTransitGatewayAttachmentId)
+	d.Enum("TunnelInsideIpVersion", &v.TunnelInsideIpVersion, wordsTunnelInsideIpVersion)
+	query.List(d, "TunnelOptions", &v.TunnelOptions)
+}
+
+func (v *VpnTunnelLogOptionsSpecification) DecodeQuery(d *query.Decoder) {
+	query.Struct(d, "CloudWatchLogOptions", &v.CloudWatchLogOptions)
+}
+
+func (v *VpnTunnelOptionsSpecification) DecodeQuery(d *query.Decoder) {
+	d.String("DPDTimeoutAction", &v.DPDTimeoutAction)
+	d.Int32("DPDTimeoutSeconds", &v.DPDTimeoutSeconds)
+	d.Bool("EnableTunnelLifecycleControl", &v.EnableTunnelLifecycleControl)
+	query.List(d, "IKEVersion", &v.IKEVersions)
+	query.Struct(d, "LogOptions", &v.LogOptions)
+	query.List(d, "Phase1DHGroupNumber", &v.Phase1DHGroupNumbers)
+	query.List(d, "Phase1EncryptionAlgorithm", &v.Phase1EncryptionAlgorithms)
+	query.List(d, "Phase1IntegrityAlgorithm", &v.Phase1IntegrityAlgorithms)
+	d.Int32("Phase1LifetimeSeconds", &v.Phase1LifetimeSeconds)
+	query.List(d, "Phase2DHGroupNumber", &v.Phase2DHGroupNumbers)
+	query.List(d, "Phase2EncryptionAlgorithm", &v.Phase2EncryptionAlgorithms)
+	query.List(d, "Phase2IntegrityAlgorithm", &v.Phase2IntegrityAlgorithms)
+	d.Int32("Phase2LifetimeSeconds", &v.Phase2LifetimeSeconds)
+	d.String("PreSharedKey", &v.PreSharedKey)
+	d.Int32("RekeyFuzzPercentage", &v.RekeyFuzzPercentage)
+	d.Int32("RekeyMarginTimeSeconds", &v.RekeyMarginTimeSeconds)
+	d.Int32("ReplayWindowSize", &v.ReplayWindowSize)
+	d.String("StartupAction", &v.StartupAction)
+	d.String("TunnelInsideCidr", &v.TunnelInsideCidr)
+	d.String("TunnelInsideIpv6Cidr", &v.TunnelInsideIpv6Cidr)
+}
+
+func (v *WithdrawByoipCidrInput) DecodeQuery(d *query.Decoder) {
+	d.Require("Cidr")
+	d.String("Cidr", &v.Cidr)
+	d.Bool("DryRun", &v.DryRun)
+}
+
+var wordsAcceleratorManufacturer = []string{"amazon-web-services", "amd", "nvidia", "xilinx", "habana"}
+
+var wordsAcceleratorName = []string{"a100", "inferentia", "k520", "k80", "m60", "radeon-pro-v520", "t4", "vu9p", "v100", "a10g", "h100", "t4g"}
+
+var wordsAcceleratorType = []string{"gpu", "fpga", "inference"}
+
+var wordsAddressAttributeName = []string{"domain-name"}
 
 var wordsAmdSevSnpSpecification = []string{"enabled", "disabled"}
 
 var wordsArchitectureValues = []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}
 
+var wordsBareMetal = []string{"included", "required", "excluded"}
+
 var wordsBootModeValues = []string{"legacy-bios", "uefi", "uefi-preferred"}
+
+var wordsBurstablePerformance = []string{"included", "required", "excluded"}
 
 var wordsCapacityReservationPreference = []string{"open", "none"}
 
+var wordsConnectivityType = []string{"private", "public"}
+
+var wordsCpuManufacturer = []string{"intel", "amd", "amazon-web-services"}
+
+var wordsDestinationFileFormat = []string{"plain-text", "parquet"}
+
 var wordsDomainType = []string{"vpc", "standard"}
+
+var wordsFlowLogsResourceType = []string{"VPC", "Subnet", "NetworkInterface", "TransitGateway", "TransitGatewayAttachment"}
+
+var wordsGatewayType = []string{"ipsec.1"}
 
 var wordsHostnameType = []string{"ip-name", "resource-name"}
 
@@ -994,6 +2307,8 @@ var wordsInstanceAttributeName = []string{"instanceType", "kernel", "ramdisk", "
 
 var wordsInstanceAutoRecoveryState = []string{"disabled", "default"}
 
+var wordsInstanceGeneration = []string{"current", "previous"}
+
 var wordsInstanceInterruptionBehavior = []string{"hibernate", "stop", "terminate"}
 
 var wordsInstanceMetadataEndpointState = []string{"disabled", "enabled"}
@@ -1006,28 +2321,62 @@ var wordsKeyFormat = []string{"pem", "ppk"}
 
 var wordsKeyType = []string{"rsa", "ed25519"}
 
+var wordsLaunchTemplateAutoRecoveryState = []string{"default", "disabled"}
+
+var wordsLaunchTemplateHttpTokensState = []string{"optional", "required"}
+
+var wordsLaunchTemplateInstanceMetadataEndpointState = []string{"disabled", "enabled"}
+
+var wordsLaunchTemplateInstanceMetadataProtocolIpv6 = []string{"disabled", "enabled"}
+
+var wordsLaunchTemplateInstanceMetadataTagsState = []string{"disabled", "enabled"}
+
+var wordsLocalStorage = []string{"included", "required", "excluded"}
+
+var wordsLocalStorageType = []string{"hdd", "ssd"}
+
 var wordsLocationType = []string{"region", "availability-zone", "availability-zone-id", "outpost"}
 
+var wordsLogDestinationType = []string{"cloud-watch-logs", "s3", "kinesis-data-firehose"}
+
 var wordsMarketType = []string{"spot", "capacity-block"}
+
+var wordsNetworkInterfaceAttribute = []string{"description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"}
+
+var wordsNetworkInterfaceCreationType = []string{"efa", "branch", "trunk"}
 
 var wordsOperationType = []string{"add", "remove"}
 
 var wordsPermissionGroup = []string{"all"}
 
+var wordsPlacementStrategy = []string{"cluster", "spread", "partition"}
+
 var wordsResetImageAttributeName = []string{"launchPermission"}
 
 var wordsResourceType = []string{"capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fleet", "fpga-image", "host-reservation", "image", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "ipam-external-resource-verification-token"}
 
+var wordsRuleAction = []string{"allow", "deny"}
+
 var wordsShutdownBehavior = []string{"stop", "terminate"}
 
+var wordsSnapshotAttributeName = []string{"productCodes", "createVolumePermission"}
+
 var wordsSpotInstanceType = []string{"one-time", "persistent"}
+
+var wordsSpreadLevel = []string{"host", "rack"}
 
 var wordsTenancy = []string{"default", "dedicated", "host"}
 
 var wordsTpmSupportValues = []string{"v2.0"}
+
+var wordsTrafficType = []string{"ACCEPT", "REJECT", "ALL"}
+
+var wordsTunnelInsideIpVersion = []string{"ipv4", "ipv6"}
 
 var wordsVolumeAttributeName = []string{"autoEnableIO", "productCodes"}
 
 var wordsVolumeType = []string{"standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"}
 
 var wordsVpcAttributeName = []string{"enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"}
+
+var wordsVpcTenancy = []string{"default"}

@@ -4,6 +4,23 @@ package model
 
 import "skerry/services/api/reply"
 
+func (v *AcceleratorCount) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
+func (v *AcceleratorTotalMemoryMiB) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
+func (v *AcceptVpcPeeringConnectionOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpcPeeringConnection", v.VpcPeeringConnection)
+	return b
+}
+
 func (v *AccountAttribute) AppendXML(b []byte) []byte {
 	b = reply.String(b, "attributeName", v.AttributeName)
 	b = reply.List(b, "attributeValueSet", "item", v.AttributeValues)
@@ -33,6 +50,19 @@ func (v *Address) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *AddressAttribute) AppendXML(b []byte) []byte {
+	b = reply.String(b, "allocationId", v.AllocationId)
+	b = reply.String(b, "ptrRecord", v.PtrRecord)
+	b = reply.Struct(b, "ptrRecordUpdate", v.PtrRecordUpdate)
+	b = reply.String(b, "publicIp", v.PublicIp)
+	return b
+}
+
+func (v *AdvertiseByoipCidrOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "byoipCidr", v.ByoipCidr)
+	return b
+}
+
 func (v *AllocateAddressOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "allocationId", v.AllocationId)
 	b = reply.String(b, "carrierIp", v.CarrierIp)
@@ -45,6 +75,37 @@ func (v *AllocateAddressOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *AsnAssociation) AppendXML(b []byte) []byte {
+	b = reply.String(b, "asn", v.Asn)
+	b = reply.String(b, "cidr", v.Cidr)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "statusMessage", v.StatusMessage)
+	return b
+}
+
+func (v *AssignIpv6AddressesOutput) AppendXML(b []byte) []byte {
+	b = reply.Strings(b, "assignedIpv6Addresses", "item", v.AssignedIpv6Addresses)
+	b = reply.Empty(b, "assignedIpv6Addresses", v.AssignedIpv6Addresses == nil)
+	b = reply.Strings(b, "assignedIpv6PrefixSet", "item", v.AssignedIpv6Prefixes)
+	b = reply.Empty(b, "assignedIpv6PrefixSet", v.AssignedIpv6Prefixes == nil)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	return b
+}
+
+func (v *AssignPrivateIpAddressesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "assignedIpv4PrefixSet", "item", v.AssignedIpv4Prefixes)
+	b = reply.Empty(b, "assignedIpv4PrefixSet", v.AssignedIpv4Prefixes == nil)
+	b = reply.List(b, "assignedPrivateIpAddressesSet", "item", v.AssignedPrivateIpAddresses)
+	b = reply.Empty(b, "assignedPrivateIpAddressesSet", v.AssignedPrivateIpAddresses == nil)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	return b
+}
+
+func (v *AssignedPrivateIpAddress) AppendXML(b []byte) []byte {
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	return b
+}
+
 func (v *AssociateAddressOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "associationId", v.AssociationId)
 	return b
@@ -53,6 +114,30 @@ func (v *AssociateAddressOutput) AppendXML(b []byte) []byte {
 func (v *AssociateRouteTableOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "associationId", v.AssociationId)
 	b = reply.Struct(b, "associationState", v.AssociationState)
+	return b
+}
+
+func (v *AssociateSubnetCidrBlockOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "ipv6CidrBlockAssociation", v.Ipv6CidrBlockAssociation)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	return b
+}
+
+func (v *AssociateVpcCidrBlockOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "cidrBlockAssociation", v.CidrBlockAssociation)
+	b = reply.Struct(b, "ipv6CidrBlockAssociation", v.Ipv6CidrBlockAssociation)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *AttachNetworkInterfaceOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "attachmentId", v.AttachmentId)
+	b = reply.Int32(b, "networkCardIndex", v.NetworkCardIndex)
+	return b
+}
+
+func (v *AttachVpnGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "attachment", v.VpcAttachment)
 	return b
 }
 
@@ -111,11 +196,27 @@ func (v *AvailabilityZoneMessage) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *BaselineEbsBandwidthMbps) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
 func (v *BlockDeviceMapping) AppendXML(b []byte) []byte {
 	b = reply.String(b, "deviceName", v.DeviceName)
 	b = reply.Struct(b, "ebs", v.Ebs)
 	b = reply.String(b, "noDevice", v.NoDevice)
 	b = reply.String(b, "virtualName", v.VirtualName)
+	return b
+}
+
+func (v *ByoipCidr) AppendXML(b []byte) []byte {
+	b = reply.List(b, "asnAssociationSet", "item", v.AsnAssociations)
+	b = reply.String(b, "cidr", v.Cidr)
+	b = reply.String(b, "description", v.Description)
+	b = reply.String(b, "networkBorderGroup", v.NetworkBorderGroup)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "statusMessage", v.StatusMessage)
 	return b
 }
 
@@ -131,7 +232,32 @@ func (v *CapacityReservationTargetResponse) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CidrBlock) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cidrBlock", v.CidrBlock)
+	return b
+}
+
+func (v *ClassicLinkDnsSupport) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "classicLinkDnsSupported", v.ClassicLinkDnsSupported)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *CloudWatchLogOptions) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "logEnabled", v.LogEnabled)
+	b = reply.String(b, "logGroupArn", v.LogGroupArn)
+	b = reply.String(b, "logOutputFormat", v.LogOutputFormat)
+	return b
+}
+
 func (v *ConnectionTrackingConfiguration) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "tcpEstablishedTimeout", v.TcpEstablishedTimeout)
+	b = reply.Int32(b, "udpStreamTimeout", v.UdpStreamTimeout)
+	b = reply.Int32(b, "udpTimeout", v.UdpTimeout)
+	return b
+}
+
+func (v *ConnectionTrackingSpecification) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "tcpEstablishedTimeout", v.TcpEstablishedTimeout)
 	b = reply.Int32(b, "udpStreamTimeout", v.UdpStreamTimeout)
 	b = reply.Int32(b, "udpTimeout", v.UdpTimeout)
@@ -145,6 +271,18 @@ func (v *ConnectionTrackingSpecificationResponse) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CopyImageOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "imageId", v.ImageId)
+	return b
+}
+
+func (v *CopySnapshotOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "snapshotId", v.SnapshotId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Empty(b, "tagSet", v.Tags == nil)
+	return b
+}
+
 func (v *CpuOptions) AppendXML(b []byte) []byte {
 	b = reply.String(b, "amdSevSnp", v.AmdSevSnp)
 	b = reply.Int32(b, "coreCount", v.CoreCount)
@@ -152,8 +290,88 @@ func (v *CpuOptions) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CreateCustomerGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "customerGateway", v.CustomerGateway)
+	return b
+}
+
+func (v *CreateDefaultSubnetOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "subnet", v.Subnet)
+	return b
+}
+
+func (v *CreateDefaultVpcOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpc", v.Vpc)
+	return b
+}
+
+func (v *CreateDhcpOptionsOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "dhcpOptions", v.DhcpOptions)
+	return b
+}
+
+func (v *CreateEgressOnlyInternetGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Struct(b, "egressOnlyInternetGateway", v.EgressOnlyInternetGateway)
+	return b
+}
+
+func (v *CreateFlowLogsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Strings(b, "flowLogIdSet", "item", v.FlowLogIds)
+	b = reply.Empty(b, "flowLogIdSet", v.FlowLogIds == nil)
+	b = reply.List(b, "unsuccessful", "item", v.Unsuccessful)
+	b = reply.Empty(b, "unsuccessful", v.Unsuccessful == nil)
+	return b
+}
+
+func (v *CreateImageOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "imageId", v.ImageId)
+	return b
+}
+
 func (v *CreateInternetGatewayOutput) AppendXML(b []byte) []byte {
 	b = reply.Struct(b, "internetGateway", v.InternetGateway)
+	return b
+}
+
+func (v *CreateLaunchTemplateOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "launchTemplate", v.LaunchTemplate)
+	b = reply.Struct(b, "warning", v.Warning)
+	return b
+}
+
+func (v *CreateLaunchTemplateVersionOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "launchTemplateVersion", v.LaunchTemplateVersion)
+	b = reply.Struct(b, "warning", v.Warning)
+	return b
+}
+
+func (v *CreateManagedPrefixListOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "prefixList", v.PrefixList)
+	return b
+}
+
+func (v *CreateNatGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Struct(b, "natGateway", v.NatGateway)
+	return b
+}
+
+func (v *CreateNetworkAclOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Struct(b, "networkAcl", v.NetworkAcl)
+	return b
+}
+
+func (v *CreateNetworkInterfaceOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "clientToken", v.ClientToken)
+	b = reply.Struct(b, "networkInterface", v.NetworkInterface)
+	return b
+}
+
+func (v *CreatePlacementGroupOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "placementGroup", v.PlacementGroup)
 	return b
 }
 
@@ -180,8 +398,66 @@ func (v *CreateSubnetOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *CreateVolumePermission) AppendXML(b []byte) []byte {
+	b = reply.String(b, "group", v.Group)
+	b = reply.String(b, "userId", v.UserId)
+	return b
+}
+
 func (v *CreateVpcOutput) AppendXML(b []byte) []byte {
 	b = reply.Struct(b, "vpc", v.Vpc)
+	return b
+}
+
+func (v *CreateVpcPeeringConnectionOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpcPeeringConnection", v.VpcPeeringConnection)
+	return b
+}
+
+func (v *CreateVpnConnectionOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpnConnection", v.VpnConnection)
+	return b
+}
+
+func (v *CreateVpnGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "vpnGateway", v.VpnGateway)
+	return b
+}
+
+func (v *Credentials) AppendXML(b []byte) []byte {
+	b = reply.String(b, "AccessKeyId", v.AccessKeyId)
+	b = reply.Time(b, "Expiration", v.Expiration)
+	b = reply.String(b, "SecretAccessKey", v.SecretAccessKey)
+	b = reply.String(b, "SessionToken", v.SessionToken)
+	return b
+}
+
+func (v *CreditSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cpuCredits", v.CpuCredits)
+	return b
+}
+
+func (v *CustomerGateway) AppendXML(b []byte) []byte {
+	b = reply.String(b, "bgpAsn", v.BgpAsn)
+	b = reply.String(b, "bgpAsnExtended", v.BgpAsnExtended)
+	b = reply.String(b, "certificateArn", v.CertificateArn)
+	b = reply.String(b, "customerGatewayId", v.CustomerGatewayId)
+	b = reply.String(b, "deviceName", v.DeviceName)
+	b = reply.String(b, "ipAddress", v.IpAddress)
+	b = reply.String(b, "state", v.State)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "type", v.Type)
+	return b
+}
+
+func (v *DeleteEgressOnlyInternetGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "returnCode", v.ReturnCode)
+	return b
+}
+
+func (v *DeleteFlowLogsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "unsuccessful", "item", v.Unsuccessful)
+	b = reply.Empty(b, "unsuccessful", v.Unsuccessful == nil)
 	return b
 }
 
@@ -191,9 +467,64 @@ func (v *DeleteKeyPairOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DeleteLaunchTemplateOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "launchTemplate", v.LaunchTemplate)
+	return b
+}
+
+func (v *DeleteLaunchTemplateVersionsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "successfullyDeletedLaunchTemplateVersionSet", "item", v.SuccessfullyDeletedLaunchTemplateVersions)
+	b = reply.Empty(b, "successfullyDeletedLaunchTemplateVersionSet", v.SuccessfullyDeletedLaunchTemplateVersions == nil)
+	b = reply.List(b, "unsuccessfullyDeletedLaunchTemplateVersionSet", "item", v.UnsuccessfullyDeletedLaunchTemplateVersions)
+	b = reply.Empty(b, "unsuccessfullyDeletedLaunchTemplateVersionSet", v.UnsuccessfullyDeletedLaunchTemplateVersions == nil)
+	return b
+}
+
+func (v *DeleteLaunchTemplateVersionsResponseErrorItem) AppendXML(b []byte) []byte {
+	b = reply.String(b, "launchTemplateId", v.LaunchTemplateId)
+	b = reply.String(b, "launchTemplateName", v.LaunchTemplateName)
+	b = reply.Struct(b, "responseError", v.ResponseError)
+	b = reply.Int64(b, "versionNumber", v.VersionNumber)
+	return b
+}
+
+func (v *DeleteLaunchTemplateVersionsResponseSuccessItem) AppendXML(b []byte) []byte {
+	b = reply.String(b, "launchTemplateId", v.LaunchTemplateId)
+	b = reply.String(b, "launchTemplateName", v.LaunchTemplateName)
+	b = reply.Int64(b, "versionNumber", v.VersionNumber)
+	return b
+}
+
+func (v *DeleteManagedPrefixListOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "prefixList", v.PrefixList)
+	return b
+}
+
+func (v *DeleteNatGatewayOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "natGatewayId", v.NatGatewayId)
+	return b
+}
+
+func (v *DeleteVpcPeeringConnectionOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
+func (v *DeprovisionByoipCidrOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "byoipCidr", v.ByoipCidr)
+	return b
+}
+
 func (v *DescribeAccountAttributesOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "accountAttributeSet", "item", v.AccountAttributes)
 	b = reply.Empty(b, "accountAttributeSet", v.AccountAttributes == nil)
+	return b
+}
+
+func (v *DescribeAddressesAttributeOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "addressSet", "item", v.Addresses)
+	b = reply.Empty(b, "addressSet", v.Addresses == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
 	return b
 }
 
@@ -209,9 +540,50 @@ func (v *DescribeAvailabilityZonesOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DescribeByoipCidrsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "byoipCidrSet", "item", v.ByoipCidrs)
+	b = reply.Empty(b, "byoipCidrSet", v.ByoipCidrs == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeCustomerGatewaysOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "customerGatewaySet", "item", v.CustomerGateways)
+	b = reply.Empty(b, "customerGatewaySet", v.CustomerGateways == nil)
+	return b
+}
+
+func (v *DescribeDhcpOptionsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "dhcpOptionsSet", "item", v.DhcpOptions)
+	b = reply.Empty(b, "dhcpOptionsSet", v.DhcpOptions == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeEgressOnlyInternetGatewaysOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "egressOnlyInternetGatewaySet", "item", v.EgressOnlyInternetGateways)
+	b = reply.Empty(b, "egressOnlyInternetGatewaySet", v.EgressOnlyInternetGateways == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeFlowLogsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "flowLogSet", "item", v.FlowLogs)
+	b = reply.Empty(b, "flowLogSet", v.FlowLogs == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
 func (v *DescribeImagesOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "imagesSet", "item", v.Images)
 	b = reply.Empty(b, "imagesSet", v.Images == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeInstanceCreditSpecificationsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "instanceCreditSpecificationSet", "item", v.InstanceCreditSpecifications)
+	b = reply.Empty(b, "instanceCreditSpecificationSet", v.InstanceCreditSpecifications == nil)
 	b = reply.String(b, "nextToken", v.NextToken)
 	return b
 }
@@ -257,10 +629,76 @@ func (v *DescribeKeyPairsOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DescribeLaunchTemplateVersionsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "launchTemplateVersionSet", "item", v.LaunchTemplateVersions)
+	b = reply.Empty(b, "launchTemplateVersionSet", v.LaunchTemplateVersions == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeLaunchTemplatesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "launchTemplates", "item", v.LaunchTemplates)
+	b = reply.Empty(b, "launchTemplates", v.LaunchTemplates == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeManagedPrefixListsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "prefixListSet", "item", v.PrefixLists)
+	b = reply.Empty(b, "prefixListSet", v.PrefixLists == nil)
+	return b
+}
+
+func (v *DescribeNatGatewaysOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "natGatewaySet", "item", v.NatGateways)
+	b = reply.Empty(b, "natGatewaySet", v.NatGateways == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeNetworkAclsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "networkAclSet", "item", v.NetworkAcls)
+	b = reply.Empty(b, "networkAclSet", v.NetworkAcls == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribeNetworkInterfaceAttributeOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "associatePublicIpAddress", v.AssociatePublicIpAddress)
+	b = reply.Struct(b, "attachment", v.Attachment)
+	b = reply.Struct(b, "description", v.Description)
+	b = reply.List(b, "groupSet", "item", v.Groups)
+	b = reply.Empty(b, "groupSet", v.Groups == nil)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.Struct(b, "sourceDestCheck", v.SourceDestCheck)
+	return b
+}
+
 func (v *DescribeNetworkInterfacesOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "networkInterfaceSet", "item", v.NetworkInterfaces)
 	b = reply.Empty(b, "networkInterfaceSet", v.NetworkInterfaces == nil)
 	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *DescribePlacementGroupsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "placementGroupSet", "item", v.PlacementGroups)
+	b = reply.Empty(b, "placementGroupSet", v.PlacementGroups == nil)
+	return b
+}
+
+func (v *DescribePrefixListsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "prefixListSet", "item", v.PrefixLists)
+	b = reply.Empty(b, "prefixListSet", v.PrefixLists == nil)
+	return b
+}
+
+func (v *DescribePublicIpv4PoolsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "publicIpv4PoolSet", "item", v.PublicIpv4Pools)
+	b = reply.Empty(b, "publicIpv4PoolSet", v.PublicIpv4Pools == nil)
 	return b
 }
 
@@ -288,6 +726,22 @@ func (v *DescribeSecurityGroupsOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "nextToken", v.NextToken)
 	b = reply.List(b, "securityGroupInfo", "item", v.SecurityGroups)
 	b = reply.Empty(b, "securityGroupInfo", v.SecurityGroups == nil)
+	return b
+}
+
+func (v *DescribeSnapshotAttributeOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "createVolumePermission", "item", v.CreateVolumePermissions)
+	b = reply.Empty(b, "createVolumePermission", v.CreateVolumePermissions == nil)
+	b = reply.List(b, "productCodes", "item", v.ProductCodes)
+	b = reply.Empty(b, "productCodes", v.ProductCodes == nil)
+	b = reply.String(b, "snapshotId", v.SnapshotId)
+	return b
+}
+
+func (v *DescribeSnapshotsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "snapshotSet", "item", v.Snapshots)
+	b = reply.Empty(b, "snapshotSet", v.Snapshots == nil)
 	return b
 }
 
@@ -320,6 +774,13 @@ func (v *DescribeVolumeStatusOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DescribeVolumesModificationsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "volumeModificationSet", "item", v.VolumesModifications)
+	b = reply.Empty(b, "volumeModificationSet", v.VolumesModifications == nil)
+	return b
+}
+
 func (v *DescribeVolumesOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "nextToken", v.NextToken)
 	b = reply.List(b, "volumeSet", "item", v.Volumes)
@@ -335,10 +796,81 @@ func (v *DescribeVpcAttributeOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *DescribeVpcClassicLinkDnsSupportOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "vpcs", "item", v.Vpcs)
+	b = reply.Empty(b, "vpcs", v.Vpcs == nil)
+	return b
+}
+
+func (v *DescribeVpcClassicLinkOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "vpcSet", "item", v.Vpcs)
+	b = reply.Empty(b, "vpcSet", v.Vpcs == nil)
+	return b
+}
+
+func (v *DescribeVpcPeeringConnectionsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "vpcPeeringConnectionSet", "item", v.VpcPeeringConnections)
+	b = reply.Empty(b, "vpcPeeringConnectionSet", v.VpcPeeringConnections == nil)
+	return b
+}
+
 func (v *DescribeVpcsOutput) AppendXML(b []byte) []byte {
 	b = reply.String(b, "nextToken", v.NextToken)
 	b = reply.List(b, "vpcSet", "item", v.Vpcs)
 	b = reply.Empty(b, "vpcSet", v.Vpcs == nil)
+	return b
+}
+
+func (v *DescribeVpnConnectionsOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "vpnConnectionSet", "item", v.VpnConnections)
+	b = reply.Empty(b, "vpnConnectionSet", v.VpnConnections == nil)
+	return b
+}
+
+func (v *DescribeVpnGatewaysOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "vpnGatewaySet", "item", v.VpnGateways)
+	b = reply.Empty(b, "vpnGatewaySet", v.VpnGateways == nil)
+	return b
+}
+
+func (v *DestinationOptionsResponse) AppendXML(b []byte) []byte {
+	b = reply.String(b, "fileFormat", v.FileFormat)
+	b = reply.Bool(b, "hiveCompatiblePartitions", v.HiveCompatiblePartitions)
+	b = reply.Bool(b, "perHourPartition", v.PerHourPartition)
+	return b
+}
+
+func (v *DhcpConfiguration) AppendXML(b []byte) []byte {
+	b = reply.String(b, "key", v.Key)
+	b = reply.List(b, "valueSet", "item", v.Values)
+	return b
+}
+
+func (v *DhcpOptions) AppendXML(b []byte) []byte {
+	b = reply.List(b, "dhcpConfigurationSet", "item", v.DhcpConfigurations)
+	b = reply.String(b, "dhcpOptionsId", v.DhcpOptionsId)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
+func (v *DisableEbsEncryptionByDefaultOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "ebsEncryptionByDefault", v.EbsEncryptionByDefault)
+	return b
+}
+
+func (v *DisassociateSubnetCidrBlockOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "ipv6CidrBlockAssociation", v.Ipv6CidrBlockAssociation)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	return b
+}
+
+func (v *DisassociateVpcCidrBlockOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "cidrBlockAssociation", v.CidrBlockAssociation)
+	b = reply.Struct(b, "ipv6CidrBlockAssociation", v.Ipv6CidrBlockAssociation)
+	b = reply.String(b, "vpcId", v.VpcId)
 	return b
 }
 
@@ -395,11 +927,23 @@ func (v *EfaInfo) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *EgressOnlyInternetGateway) AppendXML(b []byte) []byte {
+	b = reply.List(b, "attachmentSet", "item", v.Attachments)
+	b = reply.String(b, "egressOnlyInternetGatewayId", v.EgressOnlyInternetGatewayId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
 func (v *ElasticGpuAssociation) AppendXML(b []byte) []byte {
 	b = reply.String(b, "elasticGpuAssociationId", v.ElasticGpuAssociationId)
 	b = reply.String(b, "elasticGpuAssociationState", v.ElasticGpuAssociationState)
 	b = reply.String(b, "elasticGpuAssociationTime", v.ElasticGpuAssociationTime)
 	b = reply.String(b, "elasticGpuId", v.ElasticGpuId)
+	return b
+}
+
+func (v *ElasticGpuSpecificationResponse) AppendXML(b []byte) []byte {
+	b = reply.String(b, "type", v.Type)
 	return b
 }
 
@@ -411,8 +955,33 @@ func (v *ElasticInferenceAcceleratorAssociation) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *EnableEbsEncryptionByDefaultOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "ebsEncryptionByDefault", v.EbsEncryptionByDefault)
+	return b
+}
+
 func (v *EnclaveOptions) AppendXML(b []byte) []byte {
 	b = reply.Bool(b, "enabled", v.Enabled)
+	return b
+}
+
+func (v *FlowLog) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "creationTime", v.CreationTime)
+	b = reply.String(b, "deliverCrossAccountRole", v.DeliverCrossAccountRole)
+	b = reply.String(b, "deliverLogsErrorMessage", v.DeliverLogsErrorMessage)
+	b = reply.String(b, "deliverLogsPermissionArn", v.DeliverLogsPermissionArn)
+	b = reply.String(b, "deliverLogsStatus", v.DeliverLogsStatus)
+	b = reply.Struct(b, "destinationOptions", v.DestinationOptions)
+	b = reply.String(b, "flowLogId", v.FlowLogId)
+	b = reply.String(b, "flowLogStatus", v.FlowLogStatus)
+	b = reply.String(b, "logDestination", v.LogDestination)
+	b = reply.String(b, "logDestinationType", v.LogDestinationType)
+	b = reply.String(b, "logFormat", v.LogFormat)
+	b = reply.String(b, "logGroupName", v.LogGroupName)
+	b = reply.Int32(b, "maxAggregationInterval", v.MaxAggregationInterval)
+	b = reply.String(b, "resourceId", v.ResourceId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "trafficType", v.TrafficType)
 	return b
 }
 
@@ -449,6 +1018,38 @@ func (v *GetConsoleOutputOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *GetEbsEncryptionByDefaultOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "ebsEncryptionByDefault", v.EbsEncryptionByDefault)
+	b = reply.String(b, "sseType", v.SseType)
+	return b
+}
+
+func (v *GetManagedPrefixListAssociationsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "nextToken", v.NextToken)
+	b = reply.List(b, "prefixListAssociationSet", "item", v.PrefixListAssociations)
+	b = reply.Empty(b, "prefixListAssociationSet", v.PrefixListAssociations == nil)
+	return b
+}
+
+func (v *GetManagedPrefixListEntriesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "entrySet", "item", v.Entries)
+	b = reply.Empty(b, "entrySet", v.Entries == nil)
+	b = reply.String(b, "nextToken", v.NextToken)
+	return b
+}
+
+func (v *GetPasswordDataOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.String(b, "passwordData", v.PasswordData)
+	b = reply.Time(b, "timestamp", v.Timestamp)
+	return b
+}
+
+func (v *GetSessionTokenOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "Credentials", v.Credentials)
+	return b
+}
+
 func (v *GpuDeviceInfo) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "count", v.Count)
 	b = reply.String(b, "manufacturer", v.Manufacturer)
@@ -479,9 +1080,20 @@ func (v *HibernationOptions) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *IKEVersionsListValue) AppendXML(b []byte) []byte {
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
 func (v *IamInstanceProfile) AppendXML(b []byte) []byte {
 	b = reply.String(b, "arn", v.Arn)
 	b = reply.String(b, "id", v.Id)
+	return b
+}
+
+func (v *IcmpTypeCode) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "code", v.Code)
+	b = reply.Int32(b, "type", v.Type)
 	return b
 }
 
@@ -667,6 +1279,12 @@ func (v *InstanceBlockDeviceMapping) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *InstanceCreditSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cpuCredits", v.CpuCredits)
+	b = reply.String(b, "instanceId", v.InstanceId)
+	return b
+}
+
 func (v *InstanceIpv4Prefix) AppendXML(b []byte) []byte {
 	b = reply.String(b, "ipv4Prefix", v.Ipv4Prefix)
 	return b
@@ -695,6 +1313,12 @@ func (v *InstanceMetadataOptionsResponse) AppendXML(b []byte) []byte {
 	b = reply.String(b, "httpTokens", v.HttpTokens)
 	b = reply.String(b, "instanceMetadataTags", v.InstanceMetadataTags)
 	b = reply.String(b, "state", v.State)
+	return b
+}
+
+func (v *InstanceMonitoring) AppendXML(b []byte) []byte {
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.Struct(b, "monitoring", v.Monitoring)
 	return b
 }
 
@@ -746,6 +1370,34 @@ func (v *InstancePrivateIpAddress) AppendXML(b []byte) []byte {
 	b = reply.Bool(b, "primary", v.Primary)
 	b = reply.String(b, "privateDnsName", v.PrivateDnsName)
 	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	return b
+}
+
+func (v *InstanceRequirements) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "acceleratorCount", v.AcceleratorCount)
+	b = reply.Strings(b, "acceleratorManufacturerSet", "item", v.AcceleratorManufacturers)
+	b = reply.Strings(b, "acceleratorNameSet", "item", v.AcceleratorNames)
+	b = reply.Struct(b, "acceleratorTotalMemoryMiB", v.AcceleratorTotalMemoryMiB)
+	b = reply.Strings(b, "acceleratorTypeSet", "item", v.AcceleratorTypes)
+	b = reply.Strings(b, "allowedInstanceTypeSet", "item", v.AllowedInstanceTypes)
+	b = reply.String(b, "bareMetal", v.BareMetal)
+	b = reply.Struct(b, "baselineEbsBandwidthMbps", v.BaselineEbsBandwidthMbps)
+	b = reply.String(b, "burstablePerformance", v.BurstablePerformance)
+	b = reply.Strings(b, "cpuManufacturerSet", "item", v.CpuManufacturers)
+	b = reply.Strings(b, "excludedInstanceTypeSet", "item", v.ExcludedInstanceTypes)
+	b = reply.Strings(b, "instanceGenerationSet", "item", v.InstanceGenerations)
+	b = reply.String(b, "localStorage", v.LocalStorage)
+	b = reply.Strings(b, "localStorageTypeSet", "item", v.LocalStorageTypes)
+	b = reply.Int32(b, "maxSpotPriceAsPercentageOfOptimalOnDemandPrice", v.MaxSpotPriceAsPercentageOfOptimalOnDemandPrice)
+	b = reply.Struct(b, "memoryGiBPerVCpu", v.MemoryGiBPerVCpu)
+	b = reply.Struct(b, "memoryMiB", v.MemoryMiB)
+	b = reply.Struct(b, "networkBandwidthGbps", v.NetworkBandwidthGbps)
+	b = reply.Struct(b, "networkInterfaceCount", v.NetworkInterfaceCount)
+	b = reply.Int32(b, "onDemandMaxPricePercentageOverLowestPrice", v.OnDemandMaxPricePercentageOverLowestPrice)
+	b = reply.Bool(b, "requireHibernateSupport", v.RequireHibernateSupport)
+	b = reply.Int32(b, "spotMaxPricePercentageOverLowestPrice", v.SpotMaxPricePercentageOverLowestPrice)
+	b = reply.Struct(b, "totalLocalStorageGB", v.TotalLocalStorageGB)
+	b = reply.Struct(b, "vCpuCount", v.VCpuCount)
 	return b
 }
 
@@ -881,7 +1533,22 @@ func (v *Ipv4PrefixSpecification) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *Ipv4PrefixSpecificationResponse) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv4Prefix", v.Ipv4Prefix)
+	return b
+}
+
+func (v *Ipv6CidrBlock) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv6CidrBlock", v.Ipv6CidrBlock)
+	return b
+}
+
 func (v *Ipv6PrefixSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "ipv6Prefix", v.Ipv6Prefix)
+	return b
+}
+
+func (v *Ipv6PrefixSpecificationResponse) AppendXML(b []byte) []byte {
 	b = reply.String(b, "ipv6Prefix", v.Ipv6Prefix)
 	return b
 }
@@ -920,8 +1587,203 @@ func (v *LaunchPermission) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *LaunchTemplate) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "createTime", v.CreateTime)
+	b = reply.String(b, "createdBy", v.CreatedBy)
+	b = reply.Int64(b, "defaultVersionNumber", v.DefaultVersionNumber)
+	b = reply.Int64(b, "latestVersionNumber", v.LatestVersionNumber)
+	b = reply.String(b, "launchTemplateId", v.LaunchTemplateId)
+	b = reply.String(b, "launchTemplateName", v.LaunchTemplateName)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
+func (v *LaunchTemplateBlockDeviceMapping) AppendXML(b []byte) []byte {
+	b = reply.String(b, "deviceName", v.DeviceName)
+	b = reply.Struct(b, "ebs", v.Ebs)
+	b = reply.String(b, "noDevice", v.NoDevice)
+	b = reply.String(b, "virtualName", v.VirtualName)
+	return b
+}
+
+func (v *LaunchTemplateCapacityReservationSpecificationResponse) AppendXML(b []byte) []byte {
+	b = reply.String(b, "capacityReservationPreference", v.CapacityReservationPreference)
+	b = reply.Struct(b, "capacityReservationTarget", v.CapacityReservationTarget)
+	return b
+}
+
+func (v *LaunchTemplateCpuOptions) AppendXML(b []byte) []byte {
+	b = reply.String(b, "amdSevSnp", v.AmdSevSnp)
+	b = reply.Int32(b, "coreCount", v.CoreCount)
+	b = reply.Int32(b, "threadsPerCore", v.ThreadsPerCore)
+	return b
+}
+
+func (v *LaunchTemplateEbsBlockDevice) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "deleteOnTermination", v.DeleteOnTermination)
+	b = reply.Bool(b, "encrypted", v.Encrypted)
+	b = reply.Int32(b, "iops", v.Iops)
+	b = reply.String(b, "kmsKeyId", v.KmsKeyId)
+	b = reply.String(b, "snapshotId", v.SnapshotId)
+	b = reply.Int32(b, "throughput", v.Throughput)
+	b = reply.Int32(b, "volumeSize", v.VolumeSize)
+	b = reply.String(b, "volumeType", v.VolumeType)
+	return b
+}
+
+func (v *LaunchTemplateElasticInferenceAcceleratorResponse) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "count", v.Count)
+	b = reply.String(b, "type", v.Type)
+	return b
+}
+
+func (v *LaunchTemplateEnaSrdSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enaSrdEnabled", v.EnaSrdEnabled)
+	b = reply.Struct(b, "enaSrdUdpSpecification", v.EnaSrdUdpSpecification)
+	return b
+}
+
+func (v *LaunchTemplateEnaSrdUdpSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enaSrdUdpEnabled", v.EnaSrdUdpEnabled)
+	return b
+}
+
+func (v *LaunchTemplateEnclaveOptions) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enabled", v.Enabled)
+	return b
+}
+
+func (v *LaunchTemplateHibernationOptions) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "configured", v.Configured)
+	return b
+}
+
+func (v *LaunchTemplateIamInstanceProfileSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "arn", v.Arn)
+	b = reply.String(b, "name", v.Name)
+	return b
+}
+
+func (v *LaunchTemplateInstanceMaintenanceOptions) AppendXML(b []byte) []byte {
+	b = reply.String(b, "autoRecovery", v.AutoRecovery)
+	return b
+}
+
+func (v *LaunchTemplateInstanceMarketOptions) AppendXML(b []byte) []byte {
+	b = reply.String(b, "marketType", v.MarketType)
+	b = reply.Struct(b, "spotOptions", v.SpotOptions)
+	return b
+}
+
+func (v *LaunchTemplateInstanceMetadataOptions) AppendXML(b []byte) []byte {
+	b = reply.String(b, "httpEndpoint", v.HttpEndpoint)
+	b = reply.String(b, "httpProtocolIpv6", v.HttpProtocolIpv6)
+	b = reply.Int32(b, "httpPutResponseHopLimit", v.HttpPutResponseHopLimit)
+	b = reply.String(b, "httpTokens", v.HttpTokens)
+	b = reply.String(b, "instanceMetadataTags", v.InstanceMetadataTags)
+	b = reply.String(b, "state", v.State)
+	return b
+}
+
+func (v *LaunchTemplateInstanceNetworkInterfaceSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "associateCarrierIpAddress", v.AssociateCarrierIpAddress)
+	b = reply.Bool(b, "associatePublicIpAddress", v.AssociatePublicIpAddress)
+	b = reply.Struct(b, "connectionTrackingSpecification", v.ConnectionTrackingSpecification)
+	b = reply.Bool(b, "deleteOnTermination", v.DeleteOnTermination)
+	b = reply.String(b, "description", v.Description)
+	b = reply.Int32(b, "deviceIndex", v.DeviceIndex)
+	b = reply.Struct(b, "enaSrdSpecification", v.EnaSrdSpecification)
+	b = reply.Strings(b, "groupSet", "groupId", v.Groups)
+	b = reply.String(b, "interfaceType", v.InterfaceType)
+	b = reply.Int32(b, "ipv4PrefixCount", v.Ipv4PrefixCount)
+	b = reply.List(b, "ipv4PrefixSet", "item", v.Ipv4Prefixes)
+	b = reply.Int32(b, "ipv6AddressCount", v.Ipv6AddressCount)
+	b = reply.List(b, "ipv6AddressesSet", "item", v.Ipv6Addresses)
+	b = reply.Int32(b, "ipv6PrefixCount", v.Ipv6PrefixCount)
+	b = reply.List(b, "ipv6PrefixSet", "item", v.Ipv6Prefixes)
+	b = reply.Int32(b, "networkCardIndex", v.NetworkCardIndex)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.Bool(b, "primaryIpv6", v.PrimaryIpv6)
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	b = reply.List(b, "privateIpAddressesSet", "item", v.PrivateIpAddresses)
+	b = reply.Int32(b, "secondaryPrivateIpAddressCount", v.SecondaryPrivateIpAddressCount)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	return b
+}
+
+func (v *LaunchTemplateLicenseConfiguration) AppendXML(b []byte) []byte {
+	b = reply.String(b, "licenseConfigurationArn", v.LicenseConfigurationArn)
+	return b
+}
+
+func (v *LaunchTemplatePlacement) AppendXML(b []byte) []byte {
+	b = reply.String(b, "affinity", v.Affinity)
+	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
+	b = reply.String(b, "groupId", v.GroupId)
+	b = reply.String(b, "groupName", v.GroupName)
+	b = reply.String(b, "hostId", v.HostId)
+	b = reply.String(b, "hostResourceGroupArn", v.HostResourceGroupArn)
+	b = reply.Int32(b, "partitionNumber", v.PartitionNumber)
+	b = reply.String(b, "spreadDomain", v.SpreadDomain)
+	b = reply.String(b, "tenancy", v.Tenancy)
+	return b
+}
+
+func (v *LaunchTemplatePrivateDnsNameOptions) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enableResourceNameDnsAAAARecord", v.EnableResourceNameDnsAAAARecord)
+	b = reply.Bool(b, "enableResourceNameDnsARecord", v.EnableResourceNameDnsARecord)
+	b = reply.String(b, "hostnameType", v.HostnameType)
+	return b
+}
+
+func (v *LaunchTemplateSpotMarketOptions) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "blockDurationMinutes", v.BlockDurationMinutes)
+	b = reply.String(b, "instanceInterruptionBehavior", v.InstanceInterruptionBehavior)
+	b = reply.String(b, "maxPrice", v.MaxPrice)
+	b = reply.String(b, "spotInstanceType", v.SpotInstanceType)
+	b = reply.Time(b, "validUntil", v.ValidUntil)
+	return b
+}
+
+func (v *LaunchTemplateTagSpecification) AppendXML(b []byte) []byte {
+	b = reply.String(b, "resourceType", v.ResourceType)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
+func (v *LaunchTemplateVersion) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "createTime", v.CreateTime)
+	b = reply.String(b, "createdBy", v.CreatedBy)
+	b = reply.Bool(b, "defaultVersion", v.DefaultVersion)
+	b = reply.Struct(b, "launchTemplateData", v.LaunchTemplateData)
+	b = reply.String(b, "launchTemplateId", v.LaunchTemplateId)
+	b = reply.String(b, "launchTemplateName", v.LaunchTemplateName)
+	b = reply.String(b, "versionDescription", v.VersionDescription)
+	b = reply.Int64(b, "versionNumber", v.VersionNumber)
+	return b
+}
+
+func (v *LaunchTemplatesMonitoring) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enabled", v.Enabled)
+	return b
+}
+
 func (v *LicenseConfiguration) AppendXML(b []byte) []byte {
 	b = reply.String(b, "licenseConfigurationArn", v.LicenseConfigurationArn)
+	return b
+}
+
+func (v *ManagedPrefixList) AppendXML(b []byte) []byte {
+	b = reply.String(b, "addressFamily", v.AddressFamily)
+	b = reply.Int32(b, "maxEntries", v.MaxEntries)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.String(b, "prefixListArn", v.PrefixListArn)
+	b = reply.String(b, "prefixListId", v.PrefixListId)
+	b = reply.String(b, "prefixListName", v.PrefixListName)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "stateMessage", v.StateMessage)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Int64(b, "version", v.Version)
 	return b
 }
 
@@ -944,13 +1806,126 @@ func (v *MediaDeviceMemoryInfo) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *MemoryGiBPerVCpu) AppendXML(b []byte) []byte {
+	b = reply.Float64(b, "max", v.Max)
+	b = reply.Float64(b, "min", v.Min)
+	return b
+}
+
 func (v *MemoryInfo) AppendXML(b []byte) []byte {
 	b = reply.Int64(b, "sizeInMiB", v.SizeInMiB)
 	return b
 }
 
+func (v *MemoryMiB) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
+func (v *ModifyInstanceMetadataOptionsOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "instanceId", v.InstanceId)
+	b = reply.Struct(b, "instanceMetadataOptions", v.InstanceMetadataOptions)
+	return b
+}
+
+func (v *ModifyLaunchTemplateOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "launchTemplate", v.LaunchTemplate)
+	return b
+}
+
+func (v *ModifyManagedPrefixListOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "prefixList", v.PrefixList)
+	return b
+}
+
+func (v *ModifySecurityGroupRulesOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
+func (v *ModifyVolumeOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "volumeModification", v.VolumeModification)
+	return b
+}
+
+func (v *ModifyVpcTenancyOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.ReturnValue)
+	return b
+}
+
+func (v *MonitorInstancesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "instancesSet", "item", v.InstanceMonitorings)
+	b = reply.Empty(b, "instancesSet", v.InstanceMonitorings == nil)
+	return b
+}
+
 func (v *Monitoring) AppendXML(b []byte) []byte {
 	b = reply.String(b, "state", v.State)
+	return b
+}
+
+func (v *NatGateway) AppendXML(b []byte) []byte {
+	b = reply.String(b, "connectivityType", v.ConnectivityType)
+	b = reply.Time(b, "createTime", v.CreateTime)
+	b = reply.Time(b, "deleteTime", v.DeleteTime)
+	b = reply.String(b, "failureCode", v.FailureCode)
+	b = reply.String(b, "failureMessage", v.FailureMessage)
+	b = reply.List(b, "natGatewayAddressSet", "item", v.NatGatewayAddresses)
+	b = reply.String(b, "natGatewayId", v.NatGatewayId)
+	b = reply.Struct(b, "provisionedBandwidth", v.ProvisionedBandwidth)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *NatGatewayAddress) AppendXML(b []byte) []byte {
+	b = reply.String(b, "allocationId", v.AllocationId)
+	b = reply.String(b, "associationId", v.AssociationId)
+	b = reply.String(b, "failureMessage", v.FailureMessage)
+	b = reply.Bool(b, "isPrimary", v.IsPrimary)
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.String(b, "privateIp", v.PrivateIp)
+	b = reply.String(b, "publicIp", v.PublicIp)
+	b = reply.String(b, "status", v.Status)
+	return b
+}
+
+func (v *NetworkAcl) AppendXML(b []byte) []byte {
+	b = reply.List(b, "associationSet", "item", v.Associations)
+	b = reply.List(b, "entrySet", "item", v.Entries)
+	b = reply.Bool(b, "default", v.IsDefault)
+	b = reply.String(b, "networkAclId", v.NetworkAclId)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *NetworkAclAssociation) AppendXML(b []byte) []byte {
+	b = reply.String(b, "networkAclAssociationId", v.NetworkAclAssociationId)
+	b = reply.String(b, "networkAclId", v.NetworkAclId)
+	b = reply.String(b, "subnetId", v.SubnetId)
+	return b
+}
+
+func (v *NetworkAclEntry) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cidrBlock", v.CidrBlock)
+	b = reply.Bool(b, "egress", v.Egress)
+	b = reply.Struct(b, "icmpTypeCode", v.IcmpTypeCode)
+	b = reply.String(b, "ipv6CidrBlock", v.Ipv6CidrBlock)
+	b = reply.Struct(b, "portRange", v.PortRange)
+	b = reply.String(b, "protocol", v.Protocol)
+	b = reply.String(b, "ruleAction", v.RuleAction)
+	b = reply.Int32(b, "ruleNumber", v.RuleNumber)
+	return b
+}
+
+func (v *NetworkBandwidthGbps) AppendXML(b []byte) []byte {
+	b = reply.Float64(b, "max", v.Max)
+	b = reply.Float64(b, "min", v.Min)
 	return b
 }
 
@@ -1035,6 +2010,12 @@ func (v *NetworkInterfaceAttachment) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *NetworkInterfaceCount) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
 func (v *NetworkInterfaceIpv6Address) AppendXML(b []byte) []byte {
 	b = reply.String(b, "ipv6Address", v.Ipv6Address)
 	b = reply.Bool(b, "isPrimaryIpv6", v.IsPrimaryIpv6)
@@ -1079,6 +2060,36 @@ func (v *NitroTpmInfo) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *Phase1DHGroupNumbersListValue) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "value", v.Value)
+	return b
+}
+
+func (v *Phase1EncryptionAlgorithmsListValue) AppendXML(b []byte) []byte {
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
+func (v *Phase1IntegrityAlgorithmsListValue) AppendXML(b []byte) []byte {
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
+func (v *Phase2DHGroupNumbersListValue) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "value", v.Value)
+	return b
+}
+
+func (v *Phase2EncryptionAlgorithmsListValue) AppendXML(b []byte) []byte {
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
+func (v *Phase2IntegrityAlgorithmsListValue) AppendXML(b []byte) []byte {
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
 func (v *Placement) AppendXML(b []byte) []byte {
 	b = reply.String(b, "affinity", v.Affinity)
 	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
@@ -1092,8 +2103,45 @@ func (v *Placement) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *PlacementGroup) AppendXML(b []byte) []byte {
+	b = reply.String(b, "groupArn", v.GroupArn)
+	b = reply.String(b, "groupId", v.GroupId)
+	b = reply.String(b, "groupName", v.GroupName)
+	b = reply.Int32(b, "partitionCount", v.PartitionCount)
+	b = reply.String(b, "spreadLevel", v.SpreadLevel)
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "strategy", v.Strategy)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	return b
+}
+
 func (v *PlacementGroupInfo) AppendXML(b []byte) []byte {
 	b = reply.Strings(b, "supportedStrategies", "item", v.SupportedStrategies)
+	return b
+}
+
+func (v *PortRange) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "from", v.From)
+	b = reply.Int32(b, "to", v.To)
+	return b
+}
+
+func (v *PrefixList) AppendXML(b []byte) []byte {
+	b = reply.Strings(b, "cidrSet", "item", v.Cidrs)
+	b = reply.String(b, "prefixListId", v.PrefixListId)
+	b = reply.String(b, "prefixListName", v.PrefixListName)
+	return b
+}
+
+func (v *PrefixListAssociation) AppendXML(b []byte) []byte {
+	b = reply.String(b, "resourceId", v.ResourceId)
+	b = reply.String(b, "resourceOwner", v.ResourceOwner)
+	return b
+}
+
+func (v *PrefixListEntry) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cidr", v.Cidr)
+	b = reply.String(b, "description", v.Description)
 	return b
 }
 
@@ -1117,6 +2165,12 @@ func (v *PrivateDnsNameOptionsResponse) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *PrivateIpAddressSpecification) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "primary", v.Primary)
+	b = reply.String(b, "privateIpAddress", v.PrivateIpAddress)
+	return b
+}
+
 func (v *ProcessorInfo) AppendXML(b []byte) []byte {
 	b = reply.String(b, "manufacturer", v.Manufacturer)
 	b = reply.Strings(b, "supportedArchitectures", "item", v.SupportedArchitectures)
@@ -1133,6 +2187,46 @@ func (v *ProductCode) AppendXML(b []byte) []byte {
 
 func (v *PropagatingVgw) AppendXML(b []byte) []byte {
 	b = reply.String(b, "gatewayId", v.GatewayId)
+	return b
+}
+
+func (v *ProvisionByoipCidrOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "byoipCidr", v.ByoipCidr)
+	return b
+}
+
+func (v *ProvisionedBandwidth) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "provisionTime", v.ProvisionTime)
+	b = reply.String(b, "provisioned", v.Provisioned)
+	b = reply.Time(b, "requestTime", v.RequestTime)
+	b = reply.String(b, "requested", v.Requested)
+	b = reply.String(b, "status", v.Status)
+	return b
+}
+
+func (v *PtrUpdateStatus) AppendXML(b []byte) []byte {
+	b = reply.String(b, "reason", v.Reason)
+	b = reply.String(b, "status", v.Status)
+	b = reply.String(b, "value", v.Value)
+	return b
+}
+
+func (v *PublicIpv4Pool) AppendXML(b []byte) []byte {
+	b = reply.String(b, "description", v.Description)
+	b = reply.String(b, "networkBorderGroup", v.NetworkBorderGroup)
+	b = reply.List(b, "poolAddressRangeSet", "item", v.PoolAddressRanges)
+	b = reply.String(b, "poolId", v.PoolId)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.Int32(b, "totalAddressCount", v.TotalAddressCount)
+	b = reply.Int32(b, "totalAvailableAddressCount", v.TotalAvailableAddressCount)
+	return b
+}
+
+func (v *PublicIpv4PoolRange) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "addressCount", v.AddressCount)
+	b = reply.Int32(b, "availableAddressCount", v.AvailableAddressCount)
+	b = reply.String(b, "firstAddress", v.FirstAddress)
+	b = reply.String(b, "lastAddress", v.LastAddress)
 	return b
 }
 
@@ -1157,6 +2251,16 @@ func (v *RegisterImageOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *RejectVpcPeeringConnectionOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
+func (v *ReplaceNetworkAclAssociationOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "newAssociationId", v.NewAssociationId)
+	return b
+}
+
 func (v *ReplaceRouteTableAssociationOutput) AppendXML(b []byte) []byte {
 	b = reply.Struct(b, "associationState", v.AssociationState)
 	b = reply.String(b, "newAssociationId", v.NewAssociationId)
@@ -1169,6 +2273,52 @@ func (v *Reservation) AppendXML(b []byte) []byte {
 	b = reply.String(b, "ownerId", v.OwnerId)
 	b = reply.String(b, "requesterId", v.RequesterId)
 	b = reply.String(b, "reservationId", v.ReservationId)
+	return b
+}
+
+func (v *ResponseError) AppendXML(b []byte) []byte {
+	b = reply.String(b, "code", v.Code)
+	b = reply.String(b, "message", v.Message)
+	return b
+}
+
+func (v *ResponseLaunchTemplateData) AppendXML(b []byte) []byte {
+	b = reply.List(b, "blockDeviceMappingSet", "item", v.BlockDeviceMappings)
+	b = reply.Struct(b, "capacityReservationSpecification", v.CapacityReservationSpecification)
+	b = reply.Struct(b, "cpuOptions", v.CpuOptions)
+	b = reply.Struct(b, "creditSpecification", v.CreditSpecification)
+	b = reply.Bool(b, "disableApiStop", v.DisableApiStop)
+	b = reply.Bool(b, "disableApiTermination", v.DisableApiTermination)
+	b = reply.Bool(b, "ebsOptimized", v.EbsOptimized)
+	b = reply.List(b, "elasticGpuSpecificationSet", "item", v.ElasticGpuSpecifications)
+	b = reply.List(b, "elasticInferenceAcceleratorSet", "item", v.ElasticInferenceAccelerators)
+	b = reply.Struct(b, "enclaveOptions", v.EnclaveOptions)
+	b = reply.Struct(b, "hibernationOptions", v.HibernationOptions)
+	b = reply.Struct(b, "iamInstanceProfile", v.IamInstanceProfile)
+	b = reply.String(b, "imageId", v.ImageId)
+	b = reply.String(b, "instanceInitiatedShutdownBehavior", v.InstanceInitiatedShutdownBehavior)
+	b = reply.Struct(b, "instanceMarketOptions", v.InstanceMarketOptions)
+	b = reply.Struct(b, "instanceRequirements", v.InstanceRequirements)
+	b = reply.String(b, "instanceType", v.InstanceType)
+	b = reply.String(b, "kernelId", v.KernelId)
+	b = reply.String(b, "keyName", v.KeyName)
+	b = reply.List(b, "licenseSet", "item", v.LicenseSpecifications)
+	b = reply.Struct(b, "maintenanceOptions", v.MaintenanceOptions)
+	b = reply.Struct(b, "metadataOptions", v.MetadataOptions)
+	b = reply.Struct(b, "monitoring", v.Monitoring)
+	b = reply.List(b, "networkInterfaceSet", "item", v.NetworkInterfaces)
+	b = reply.Struct(b, "placement", v.Placement)
+	b = reply.Struct(b, "privateDnsNameOptions", v.PrivateDnsNameOptions)
+	b = reply.String(b, "ramDiskId", v.RamDiskId)
+	b = reply.Strings(b, "securityGroupIdSet", "item", v.SecurityGroupIds)
+	b = reply.Strings(b, "securityGroupSet", "item", v.SecurityGroups)
+	b = reply.List(b, "tagSpecificationSet", "item", v.TagSpecifications)
+	b = reply.String(b, "userData", v.UserData)
+	return b
+}
+
+func (v *RestoreManagedPrefixListVersionOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "prefixList", v.PrefixList)
 	return b
 }
 
@@ -1262,6 +2412,28 @@ func (v *SecurityGroupRule) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *Snapshot) AppendXML(b []byte) []byte {
+	b = reply.String(b, "dataEncryptionKeyId", v.DataEncryptionKeyId)
+	b = reply.String(b, "description", v.Description)
+	b = reply.Bool(b, "encrypted", v.Encrypted)
+	b = reply.String(b, "kmsKeyId", v.KmsKeyId)
+	b = reply.String(b, "outpostArn", v.OutpostArn)
+	b = reply.String(b, "ownerAlias", v.OwnerAlias)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.String(b, "progress", v.Progress)
+	b = reply.Time(b, "restoreExpiryTime", v.RestoreExpiryTime)
+	b = reply.String(b, "snapshotId", v.SnapshotId)
+	b = reply.String(b, "sseType", v.SseType)
+	b = reply.Time(b, "startTime", v.StartTime)
+	b = reply.String(b, "status", v.State)
+	b = reply.String(b, "statusMessage", v.StateMessage)
+	b = reply.String(b, "storageTier", v.StorageTier)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	b = reply.Int32(b, "volumeSize", v.VolumeSize)
+	return b
+}
+
 func (v *StartInstancesOutput) AppendXML(b []byte) []byte {
 	b = reply.List(b, "instancesSet", "item", v.StartingInstances)
 	b = reply.Empty(b, "instancesSet", v.StartingInstances == nil)
@@ -1338,6 +2510,74 @@ func (v *TerminateInstancesOutput) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *TotalLocalStorageGB) AppendXML(b []byte) []byte {
+	b = reply.Float64(b, "max", v.Max)
+	b = reply.Float64(b, "min", v.Min)
+	return b
+}
+
+func (v *TunnelOption) AppendXML(b []byte) []byte {
+	b = reply.String(b, "dpdTimeoutAction", v.DpdTimeoutAction)
+	b = reply.Int32(b, "dpdTimeoutSeconds", v.DpdTimeoutSeconds)
+	b = reply.Bool(b, "enableTunnelLifecycleControl", v.EnableTunnelLifecycleControl)
+	b = reply.List(b, "ikeVersionSet", "item", v.IkeVersions)
+	b = reply.Struct(b, "logOptions", v.LogOptions)
+	b = reply.String(b, "outsideIpAddress", v.OutsideIpAddress)
+	b = reply.List(b, "phase1DHGroupNumberSet", "item", v.Phase1DHGroupNumbers)
+	b = reply.List(b, "phase1EncryptionAlgorithmSet", "item", v.Phase1EncryptionAlgorithms)
+	b = reply.List(b, "phase1IntegrityAlgorithmSet", "item", v.Phase1IntegrityAlgorithms)
+	b = reply.Int32(b, "phase1LifetimeSeconds", v.Phase1LifetimeSeconds)
+	b = reply.List(b, "phase2DHGroupNumberSet", "item", v.Phase2DHGroupNumbers)
+	b = reply.List(b, "phase2EncryptionAlgorithmSet", "item", v.Phase2EncryptionAlgorithms)
+	b = reply.List(b, "phase2IntegrityAlgorithmSet", "item", v.Phase2IntegrityAlgorithms)
+	b = reply.Int32(b, "phase2LifetimeSeconds", v.Phase2LifetimeSeconds)
+	b = reply.String(b, "preSharedKey", v.PreSharedKey)
+	b = reply.Int32(b, "rekeyFuzzPercentage", v.RekeyFuzzPercentage)
+	b = reply.Int32(b, "rekeyMarginTimeSeconds", v.RekeyMarginTimeSeconds)
+	b = reply.Int32(b, "replayWindowSize", v.ReplayWindowSize)
+	b = reply.String(b, "startupAction", v.StartupAction)
+	b = reply.String(b, "tunnelInsideCidr", v.TunnelInsideCidr)
+	b = reply.String(b, "tunnelInsideIpv6Cidr", v.TunnelInsideIpv6Cidr)
+	return b
+}
+
+func (v *UnassignIpv6AddressesOutput) AppendXML(b []byte) []byte {
+	b = reply.String(b, "networkInterfaceId", v.NetworkInterfaceId)
+	b = reply.Strings(b, "unassignedIpv6Addresses", "item", v.UnassignedIpv6Addresses)
+	b = reply.Empty(b, "unassignedIpv6Addresses", v.UnassignedIpv6Addresses == nil)
+	b = reply.Strings(b, "unassignedIpv6PrefixSet", "item", v.UnassignedIpv6Prefixes)
+	b = reply.Empty(b, "unassignedIpv6PrefixSet", v.UnassignedIpv6Prefixes == nil)
+	return b
+}
+
+func (v *UnmonitorInstancesOutput) AppendXML(b []byte) []byte {
+	b = reply.List(b, "instancesSet", "item", v.InstanceMonitorings)
+	b = reply.Empty(b, "instancesSet", v.InstanceMonitorings == nil)
+	return b
+}
+
+func (v *UnsuccessfulItem) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "error", v.Error)
+	b = reply.String(b, "resourceId", v.ResourceId)
+	return b
+}
+
+func (v *UnsuccessfulItemError) AppendXML(b []byte) []byte {
+	b = reply.String(b, "code", v.Code)
+	b = reply.String(b, "message", v.Message)
+	return b
+}
+
+func (v *UpdateSecurityGroupRuleDescriptionsEgressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
+func (v *UpdateSecurityGroupRuleDescriptionsIngressOutput) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "return", v.Return)
+	return b
+}
+
 func (v *UserIdGroupPair) AppendXML(b []byte) []byte {
 	b = reply.String(b, "description", v.Description)
 	b = reply.String(b, "groupId", v.GroupId)
@@ -1349,12 +2589,39 @@ func (v *UserIdGroupPair) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *VCpuCountRange) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "max", v.Max)
+	b = reply.Int32(b, "min", v.Min)
+	return b
+}
+
 func (v *VCpuInfo) AppendXML(b []byte) []byte {
 	b = reply.Int32(b, "defaultCores", v.DefaultCores)
 	b = reply.Int32(b, "defaultThreadsPerCore", v.DefaultThreadsPerCore)
 	b = reply.Int32(b, "defaultVCpus", v.DefaultVCpus)
 	b = reply.Int32s(b, "validCores", "item", v.ValidCores)
 	b = reply.Int32s(b, "validThreadsPerCore", "item", v.ValidThreadsPerCore)
+	return b
+}
+
+func (v *ValidationError) AppendXML(b []byte) []byte {
+	b = reply.String(b, "code", v.Code)
+	b = reply.String(b, "message", v.Message)
+	return b
+}
+
+func (v *ValidationWarning) AppendXML(b []byte) []byte {
+	b = reply.List(b, "errorSet", "item", v.Errors)
+	return b
+}
+
+func (v *VgwTelemetry) AppendXML(b []byte) []byte {
+	b = reply.Int32(b, "acceptedRouteCount", v.AcceptedRouteCount)
+	b = reply.String(b, "certificateArn", v.CertificateArn)
+	b = reply.Time(b, "lastStatusChange", v.LastStatusChange)
+	b = reply.String(b, "outsideIpAddress", v.OutsideIpAddress)
+	b = reply.String(b, "status", v.Status)
+	b = reply.String(b, "statusMessage", v.StatusMessage)
 	return b
 }
 
@@ -1387,6 +2654,26 @@ func (v *VolumeAttachment) AppendXML(b []byte) []byte {
 	b = reply.String(b, "instanceId", v.InstanceId)
 	b = reply.String(b, "instanceOwningService", v.InstanceOwningService)
 	b = reply.String(b, "status", v.State)
+	b = reply.String(b, "volumeId", v.VolumeId)
+	return b
+}
+
+func (v *VolumeModification) AppendXML(b []byte) []byte {
+	b = reply.Time(b, "endTime", v.EndTime)
+	b = reply.String(b, "modificationState", v.ModificationState)
+	b = reply.Int32(b, "originalIops", v.OriginalIops)
+	b = reply.Bool(b, "originalMultiAttachEnabled", v.OriginalMultiAttachEnabled)
+	b = reply.Int32(b, "originalSize", v.OriginalSize)
+	b = reply.Int32(b, "originalThroughput", v.OriginalThroughput)
+	b = reply.String(b, "originalVolumeType", v.OriginalVolumeType)
+	b = reply.Int64(b, "progress", v.Progress)
+	b = reply.Time(b, "startTime", v.StartTime)
+	b = reply.String(b, "statusMessage", v.StatusMessage)
+	b = reply.Int32(b, "targetIops", v.TargetIops)
+	b = reply.Bool(b, "targetMultiAttachEnabled", v.TargetMultiAttachEnabled)
+	b = reply.Int32(b, "targetSize", v.TargetSize)
+	b = reply.Int32(b, "targetThroughput", v.TargetThroughput)
+	b = reply.String(b, "targetVolumeType", v.TargetVolumeType)
 	b = reply.String(b, "volumeId", v.VolumeId)
 	return b
 }
@@ -1452,6 +2739,12 @@ func (v *Vpc) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *VpcAttachment) AppendXML(b []byte) []byte {
+	b = reply.String(b, "state", v.State)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
 func (v *VpcCidrBlockAssociation) AppendXML(b []byte) []byte {
 	b = reply.String(b, "associationId", v.AssociationId)
 	b = reply.String(b, "cidrBlock", v.CidrBlock)
@@ -1465,6 +2758,13 @@ func (v *VpcCidrBlockState) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *VpcClassicLink) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "classicLinkEnabled", v.ClassicLinkEnabled)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
 func (v *VpcIpv6CidrBlockAssociation) AppendXML(b []byte) []byte {
 	b = reply.String(b, "associationId", v.AssociationId)
 	b = reply.String(b, "ipv6CidrBlock", v.Ipv6CidrBlock)
@@ -1474,13 +2774,144 @@ func (v *VpcIpv6CidrBlockAssociation) AppendXML(b []byte) []byte {
 	return b
 }
 
+func (v *VpcPeeringConnection) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "accepterVpcInfo", v.AccepterVpcInfo)
+	b = reply.Time(b, "expirationTime", v.ExpirationTime)
+	b = reply.Struct(b, "requesterVpcInfo", v.RequesterVpcInfo)
+	b = reply.Struct(b, "status", v.Status)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "vpcPeeringConnectionId", v.VpcPeeringConnectionId)
+	return b
+}
+
+func (v *VpcPeeringConnectionOptionsDescription) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "allowDnsResolutionFromRemoteVpc", v.AllowDnsResolutionFromRemoteVpc)
+	b = reply.Bool(b, "allowEgressFromLocalClassicLinkToRemoteVpc", v.AllowEgressFromLocalClassicLinkToRemoteVpc)
+	b = reply.Bool(b, "allowEgressFromLocalVpcToRemoteClassicLink", v.AllowEgressFromLocalVpcToRemoteClassicLink)
+	return b
+}
+
+func (v *VpcPeeringConnectionStateReason) AppendXML(b []byte) []byte {
+	b = reply.String(b, "code", v.Code)
+	b = reply.String(b, "message", v.Message)
+	return b
+}
+
+func (v *VpcPeeringConnectionVpcInfo) AppendXML(b []byte) []byte {
+	b = reply.String(b, "cidrBlock", v.CidrBlock)
+	b = reply.List(b, "cidrBlockSet", "item", v.CidrBlockSet)
+	b = reply.List(b, "ipv6CidrBlockSet", "item", v.Ipv6CidrBlockSet)
+	b = reply.String(b, "ownerId", v.OwnerId)
+	b = reply.Struct(b, "peeringOptions", v.PeeringOptions)
+	b = reply.String(b, "region", v.Region)
+	b = reply.String(b, "vpcId", v.VpcId)
+	return b
+}
+
+func (v *VpnConnection) AppendXML(b []byte) []byte {
+	b = reply.String(b, "category", v.Category)
+	b = reply.String(b, "coreNetworkArn", v.CoreNetworkArn)
+	b = reply.String(b, "coreNetworkAttachmentArn", v.CoreNetworkAttachmentArn)
+	b = reply.String(b, "customerGatewayConfiguration", v.CustomerGatewayConfiguration)
+	b = reply.String(b, "customerGatewayId", v.CustomerGatewayId)
+	b = reply.String(b, "gatewayAssociationState", v.GatewayAssociationState)
+	b = reply.Struct(b, "options", v.Options)
+	b = reply.List(b, "routes", "item", v.Routes)
+	b = reply.String(b, "state", v.State)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "transitGatewayId", v.TransitGatewayId)
+	b = reply.String(b, "type", v.Type)
+	b = reply.List(b, "vgwTelemetry", "item", v.VgwTelemetry)
+	b = reply.String(b, "vpnConnectionId", v.VpnConnectionId)
+	b = reply.String(b, "vpnGatewayId", v.VpnGatewayId)
+	return b
+}
+
+func (v *VpnConnectionOptions) AppendXML(b []byte) []byte {
+	b = reply.Bool(b, "enableAcceleration", v.EnableAcceleration)
+	b = reply.String(b, "localIpv4NetworkCidr", v.LocalIpv4NetworkCidr)
+	b = reply.String(b, "localIpv6NetworkCidr", v.LocalIpv6NetworkCidr)
+	b = reply.String(b, "outsideIpAddressType", v.OutsideIpAddressType)
+	b = reply.String(b, "remoteIpv4NetworkCidr", v.RemoteIpv4NetworkCidr)
+	b = reply.String(b, "remoteIpv6NetworkCidr", v.RemoteIpv6NetworkCidr)
+	b = reply.Bool(b, "staticRoutesOnly", v.StaticRoutesOnly)
+	b = reply.String(b, "transportTransitGatewayAttachmentId", v.TransportTransitGatewayAttachmentId)
+	b = reply.String(b, "tunnelInsideIpVersion", v.TunnelInsideIpVersion)
+	b = reply.List(b, "tunnelOptionSet", "item", v.TunnelOptions)
+	return b
+}
+
+func (v *VpnGateway) AppendXML(b []byte) []byte {
+	b = reply.Int64(b, "amazonSideAsn", v.AmazonSideAsn)
+	b = reply.String(b, "availabilityZone", v.AvailabilityZone)
+	b = reply.String(b, "state", v.State)
+	b = reply.List(b, "tagSet", "item", v.Tags)
+	b = reply.String(b, "type", v.Type)
+	b = reply.List(b, "attachments", "item", v.VpcAttachments)
+	b = reply.String(b, "vpnGatewayId", v.VpnGatewayId)
+	return b
+}
+
+func (v *VpnStaticRoute) AppendXML(b []byte) []byte {
+	b = reply.String(b, "destinationCidrBlock", v.DestinationCidrBlock)
+	b = reply.String(b, "source", v.Source)
+	b = reply.String(b, "state", v.State)
+	return b
+}
+
+func (v *VpnTunnelLogOptions) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "cloudWatchLogOptions", v.CloudWatchLogOptions)
+	return b
+}
+
+func (v *WithdrawByoipCidrOutput) AppendXML(b []byte) []byte {
+	b = reply.Struct(b, "byoipCidr", v.ByoipCidr)
+	return b
+}
+
+func (*AssociateDhcpOptionsOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*AttachInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*CreateNetworkAclEntryOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
 func (*CreateTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
+func (*CreateVpnConnectionRouteOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteCustomerGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteDhcpOptionsOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*DeleteInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteNetworkAclEntryOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteNetworkAclOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteNetworkInterfaceOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeletePlacementGroupOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
@@ -1494,6 +2925,8 @@ func (*DeleteSecurityGroupOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*DeleteSnapshotOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
+
 func (*DeleteSubnetOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*DeleteTagsOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
@@ -1502,11 +2935,35 @@ func (*DeleteVolumeOutput) AppendXML(b []byte) []byte { return append(b, "<retur
 
 func (*DeleteVpcOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
+func (*DeleteVpnConnectionOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteVpnConnectionRouteOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DeleteVpnGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*DeregisterImageOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
 func (*DetachInternetGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DetachNetworkInterfaceOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DetachVpnGatewayOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*DisableVgwRoutePropagationOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
@@ -1518,6 +2975,10 @@ func (*DisassociateRouteTableOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*EnableVgwRoutePropagationOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*ModifyImageAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
@@ -1526,7 +2987,19 @@ func (*ModifyInstanceAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
+func (*ModifyNetworkInterfaceAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*ModifySnapshotAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*ModifySubnetAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*ModifyVolumeAttributeOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }
 
@@ -1540,8 +3013,24 @@ func (*RebootInstancesOutput) AppendXML(b []byte) []byte {
 
 func (*ReleaseAddressOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
+func (*ReplaceNetworkAclEntryOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
 func (*ReplaceRouteOutput) AppendXML(b []byte) []byte { return append(b, "<return>true</return>"...) }
 
 func (*ResetImageAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*ResetInstanceAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*ResetNetworkInterfaceAttributeOutput) AppendXML(b []byte) []byte {
+	return append(b, "<return>true</return>"...)
+}
+
+func (*UnassignPrivateIpAddressesOutput) AppendXML(b []byte) []byte {
 	return append(b, "<return>true</return>"...)
 }

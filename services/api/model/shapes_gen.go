@@ -4,6 +4,41 @@ package model
 
 import "time"
 
+// AcceleratorCount is part of outputs.
+type AcceleratorCount struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// AcceleratorCountRequest is part of inputs.
+type AcceleratorCountRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
+}
+
+// AcceleratorTotalMemoryMiB is part of outputs.
+type AcceleratorTotalMemoryMiB struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// AcceleratorTotalMemoryMiBRequest is part of inputs.
+type AcceleratorTotalMemoryMiBRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
+}
+
+// AcceptVpcPeeringConnectionInput holds the parameters of AcceptVpcPeeringConnection.
+type AcceptVpcPeeringConnectionInput struct {
+	DryRun                 *bool   // DryRun
+	VpcPeeringConnectionId *string // VpcPeeringConnectionId
+}
+
+// AcceptVpcPeeringConnectionOutput answers AcceptVpcPeeringConnection.
+type AcceptVpcPeeringConnectionOutput struct {
+	VpcPeeringConnection *VpcPeeringConnection `xml:"vpcPeeringConnection"`
+}
+
 // AccountAttribute is part of outputs.
 type AccountAttribute struct {
 	AttributeName   *string                 `xml:"attributeName"`
@@ -13,6 +48,12 @@ type AccountAttribute struct {
 // AccountAttributeValue is part of outputs.
 type AccountAttributeValue struct {
 	AttributeValue *string `xml:"attributeValue"`
+}
+
+// AddPrefixListEntry is part of inputs.
+type AddPrefixListEntry struct {
+	Cidr        *string // Cidr
+	Description *string // Description
 }
 
 // Address is part of outputs.
@@ -31,6 +72,27 @@ type Address struct {
 	PublicIp                *string `xml:"publicIp"`
 	PublicIpv4Pool          *string `xml:"publicIpv4Pool"`
 	Tags                    []Tag   `xml:"tagSet>item"`
+}
+
+// AddressAttribute is part of outputs.
+type AddressAttribute struct {
+	AllocationId    *string          `xml:"allocationId"`
+	PtrRecord       *string          `xml:"ptrRecord"`
+	PtrRecordUpdate *PtrUpdateStatus `xml:"ptrRecordUpdate"`
+	PublicIp        *string          `xml:"publicIp"`
+}
+
+// AdvertiseByoipCidrInput holds the parameters of AdvertiseByoipCidr.
+type AdvertiseByoipCidrInput struct {
+	Asn                *string // Asn
+	Cidr               *string // Cidr
+	DryRun             *bool   // DryRun
+	NetworkBorderGroup *string // NetworkBorderGroup
+}
+
+// AdvertiseByoipCidrOutput answers AdvertiseByoipCidr.
+type AdvertiseByoipCidrOutput struct {
+	ByoipCidr *ByoipCidr `xml:"byoipCidr"`
 }
 
 // AllocateAddressInput holds the parameters of AllocateAddress.
@@ -56,6 +118,52 @@ type AllocateAddressOutput struct {
 	PublicIpv4Pool        *string `xml:"publicIpv4Pool"`
 }
 
+// AsnAssociation is part of outputs.
+type AsnAssociation struct {
+	Asn           *string `xml:"asn"`
+	Cidr          *string `xml:"cidr"`
+	State         *string `xml:"state"`
+	StatusMessage *string `xml:"statusMessage"`
+}
+
+// AssignIpv6AddressesInput holds the parameters of AssignIpv6Addresses.
+type AssignIpv6AddressesInput struct {
+	Ipv6AddressCount   *int32   // Ipv6AddressCount
+	Ipv6Addresses      []string // Ipv6Addresses
+	Ipv6PrefixCount    *int32   // Ipv6PrefixCount
+	Ipv6Prefixes       []string // Ipv6Prefix
+	NetworkInterfaceId *string  // NetworkInterfaceId
+}
+
+// AssignIpv6AddressesOutput answers AssignIpv6Addresses.
+type AssignIpv6AddressesOutput struct {
+	AssignedIpv6Addresses []string `xml:"assignedIpv6Addresses>item"`
+	AssignedIpv6Prefixes  []string `xml:"assignedIpv6PrefixSet>item"`
+	NetworkInterfaceId    *string  `xml:"networkInterfaceId"`
+}
+
+// AssignPrivateIpAddressesInput holds the parameters of AssignPrivateIpAddresses.
+type AssignPrivateIpAddressesInput struct {
+	AllowReassignment              *bool    // AllowReassignment
+	Ipv4PrefixCount                *int32   // Ipv4PrefixCount
+	Ipv4Prefixes                   []string // Ipv4Prefix
+	NetworkInterfaceId             *string  // NetworkInterfaceId
+	PrivateIpAddresses             []string // PrivateIpAddress
+	SecondaryPrivateIpAddressCount *int32   // SecondaryPrivateIpAddressCount
+}
+
+// AssignPrivateIpAddressesOutput answers AssignPrivateIpAddresses.
+type AssignPrivateIpAddressesOutput struct {
+	AssignedIpv4Prefixes       []Ipv4PrefixSpecification  `xml:"assignedIpv4PrefixSet>item"`
+	AssignedPrivateIpAddresses []AssignedPrivateIpAddress `xml:"assignedPrivateIpAddressesSet>item"`
+	NetworkInterfaceId         *string                    `xml:"networkInterfaceId"`
+}
+
+// AssignedPrivateIpAddress is part of outputs.
+type AssignedPrivateIpAddress struct {
+	PrivateIpAddress *string `xml:"privateIpAddress"`
+}
+
 // AssociateAddressInput holds the parameters of AssociateAddress.
 type AssociateAddressInput struct {
 	AllocationId       *string // AllocationId
@@ -72,6 +180,13 @@ type AssociateAddressOutput struct {
 	AssociationId *string `xml:"associationId"`
 }
 
+// AssociateDhcpOptionsInput holds the parameters of AssociateDhcpOptions.
+type AssociateDhcpOptionsInput struct {
+	DhcpOptionsId *string // DhcpOptionsId
+	DryRun        *bool   // DryRun
+	VpcId         *string // VpcId
+}
+
 // AssociateRouteTableInput holds the parameters of AssociateRouteTable.
 type AssociateRouteTableInput struct {
 	DryRun       *bool   // DryRun
@@ -86,11 +201,62 @@ type AssociateRouteTableOutput struct {
 	AssociationState *RouteTableAssociationState `xml:"associationState"`
 }
 
+// AssociateSubnetCidrBlockInput holds the parameters of AssociateSubnetCidrBlock.
+type AssociateSubnetCidrBlockInput struct {
+	Ipv6CidrBlock     *string // Ipv6CidrBlock
+	Ipv6IpamPoolId    *string // Ipv6IpamPoolId
+	Ipv6NetmaskLength *int32  // Ipv6NetmaskLength
+	SubnetId          *string // SubnetId
+}
+
+// AssociateSubnetCidrBlockOutput answers AssociateSubnetCidrBlock.
+type AssociateSubnetCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *SubnetIpv6CidrBlockAssociation `xml:"ipv6CidrBlockAssociation"`
+	SubnetId                 *string                         `xml:"subnetId"`
+}
+
+// AssociateVpcCidrBlockInput holds the parameters of AssociateVpcCidrBlock.
+type AssociateVpcCidrBlockInput struct {
+	AmazonProvidedIpv6CidrBlock     *bool   // AmazonProvidedIpv6CidrBlock
+	CidrBlock                       *string // CidrBlock
+	Ipv4IpamPoolId                  *string // Ipv4IpamPoolId
+	Ipv4NetmaskLength               *int32  // Ipv4NetmaskLength
+	Ipv6CidrBlock                   *string // Ipv6CidrBlock
+	Ipv6CidrBlockNetworkBorderGroup *string // Ipv6CidrBlockNetworkBorderGroup
+	Ipv6IpamPoolId                  *string // Ipv6IpamPoolId
+	Ipv6NetmaskLength               *int32  // Ipv6NetmaskLength
+	Ipv6Pool                        *string // Ipv6Pool
+	VpcId                           *string // VpcId
+}
+
+// AssociateVpcCidrBlockOutput answers AssociateVpcCidrBlock.
+type AssociateVpcCidrBlockOutput struct {
+	CidrBlockAssociation     *VpcCidrBlockAssociation     `xml:"cidrBlockAssociation"`
+	Ipv6CidrBlockAssociation *VpcIpv6CidrBlockAssociation `xml:"ipv6CidrBlockAssociation"`
+	VpcId                    *string                      `xml:"vpcId"`
+}
+
 // AttachInternetGatewayInput holds the parameters of AttachInternetGateway.
 type AttachInternetGatewayInput struct {
 	DryRun            *bool   // DryRun
 	InternetGatewayId *string // InternetGatewayId
 	VpcId             *string // VpcId
+}
+
+// AttachNetworkInterfaceInput holds the parameters of AttachNetworkInterface.
+type AttachNetworkInterfaceInput struct {
+	DeviceIndex         *int32               // DeviceIndex
+	DryRun              *bool                // DryRun
+	EnaSrdSpecification *EnaSrdSpecification // EnaSrdSpecification
+	InstanceId          *string              // InstanceId
+	NetworkCardIndex    *int32               // NetworkCardIndex
+	NetworkInterfaceId  *string              // NetworkInterfaceId
+}
+
+// AttachNetworkInterfaceOutput answers AttachNetworkInterface.
+type AttachNetworkInterfaceOutput struct {
+	AttachmentId     *string `xml:"attachmentId"`
+	NetworkCardIndex *int32  `xml:"networkCardIndex"`
 }
 
 // AttachVolumeInput holds the parameters of AttachVolume.
@@ -99,6 +265,18 @@ type AttachVolumeInput struct {
 	DryRun     *bool   // DryRun
 	InstanceId *string // InstanceId
 	VolumeId   *string // VolumeId
+}
+
+// AttachVpnGatewayInput holds the parameters of AttachVpnGateway.
+type AttachVpnGatewayInput struct {
+	DryRun       *bool   // DryRun
+	VpcId        *string // VpcId
+	VpnGatewayId *string // VpnGatewayId
+}
+
+// AttachVpnGatewayOutput answers AttachVpnGateway.
+type AttachVpnGatewayOutput struct {
+	VpcAttachment *VpcAttachment `xml:"attachment"`
 }
 
 // AttachmentEnaSrdSpecification is part of outputs.
@@ -183,6 +361,18 @@ type AvailabilityZoneMessage struct {
 	Message *string `xml:"message"`
 }
 
+// BaselineEbsBandwidthMbps is part of outputs.
+type BaselineEbsBandwidthMbps struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// BaselineEbsBandwidthMbpsRequest is part of inputs.
+type BaselineEbsBandwidthMbpsRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
+}
+
 // BlobAttributeValue is part of inputs.
 type BlobAttributeValue struct {
 	Value []byte // Value
@@ -194,6 +384,16 @@ type BlockDeviceMapping struct {
 	Ebs         *EbsBlockDevice `xml:"ebs"`
 	NoDevice    *string         `xml:"noDevice"`
 	VirtualName *string         `xml:"virtualName"`
+}
+
+// ByoipCidr is part of outputs.
+type ByoipCidr struct {
+	AsnAssociations    []AsnAssociation `xml:"asnAssociationSet>item"`
+	Cidr               *string          `xml:"cidr"`
+	Description        *string          `xml:"description"`
+	NetworkBorderGroup *string          `xml:"networkBorderGroup"`
+	State              *string          `xml:"state"`
+	StatusMessage      *string          `xml:"statusMessage"`
 }
 
 // CapacityReservationSpecification is part of inputs.
@@ -220,8 +420,46 @@ type CapacityReservationTargetResponse struct {
 	CapacityReservationResourceGroupArn *string `xml:"capacityReservationResourceGroupArn"`
 }
 
+// CidrAuthorizationContext is part of inputs.
+type CidrAuthorizationContext struct {
+	Message   *string // Message
+	Signature *string // Signature
+}
+
+// CidrBlock is part of outputs.
+type CidrBlock struct {
+	CidrBlock *string `xml:"cidrBlock"`
+}
+
+// ClassicLinkDnsSupport is part of outputs.
+type ClassicLinkDnsSupport struct {
+	ClassicLinkDnsSupported *bool   `xml:"classicLinkDnsSupported"`
+	VpcId                   *string `xml:"vpcId"`
+}
+
+// CloudWatchLogOptions is part of outputs.
+type CloudWatchLogOptions struct {
+	LogEnabled      *bool   `xml:"logEnabled"`
+	LogGroupArn     *string `xml:"logGroupArn"`
+	LogOutputFormat *string `xml:"logOutputFormat"`
+}
+
+// CloudWatchLogOptionsSpecification is part of inputs.
+type CloudWatchLogOptionsSpecification struct {
+	LogEnabled      *bool   // LogEnabled
+	LogGroupArn     *string // LogGroupArn
+	LogOutputFormat *string // LogOutputFormat
+}
+
 // ConnectionTrackingConfiguration is part of outputs.
 type ConnectionTrackingConfiguration struct {
+	TcpEstablishedTimeout *int32 `xml:"tcpEstablishedTimeout"`
+	UdpStreamTimeout      *int32 `xml:"udpStreamTimeout"`
+	UdpTimeout            *int32 `xml:"udpTimeout"`
+}
+
+// ConnectionTrackingSpecification is part of outputs.
+type ConnectionTrackingSpecification struct {
 	TcpEstablishedTimeout *int32 `xml:"tcpEstablishedTimeout"`
 	UdpStreamTimeout      *int32 `xml:"udpStreamTimeout"`
 	UdpTimeout            *int32 `xml:"udpTimeout"`
@@ -241,6 +479,46 @@ type ConnectionTrackingSpecificationResponse struct {
 	UdpTimeout            *int32 `xml:"udpTimeout"`
 }
 
+// CopyImageInput holds the parameters of CopyImage.
+type CopyImageInput struct {
+	ClientToken           *string            // ClientToken
+	CopyImageTags         *bool              // CopyImageTags
+	Description           *string            // Description
+	DestinationOutpostArn *string            // DestinationOutpostArn
+	DryRun                *bool              // DryRun
+	Encrypted             *bool              // Encrypted
+	KmsKeyId              *string            // KmsKeyId
+	Name                  *string            // Name
+	SourceImageId         *string            // SourceImageId
+	SourceRegion          *string            // SourceRegion
+	TagSpecifications     []TagSpecification // TagSpecification
+}
+
+// CopyImageOutput answers CopyImage.
+type CopyImageOutput struct {
+	ImageId *string `xml:"imageId"`
+}
+
+// CopySnapshotInput holds the parameters of CopySnapshot.
+type CopySnapshotInput struct {
+	Description           *string            // Description
+	DestinationOutpostArn *string            // DestinationOutpostArn
+	DestinationRegion     *string            // DestinationRegion
+	DryRun                *bool              // DryRun
+	Encrypted             *bool              // Encrypted
+	KmsKeyId              *string            // KmsKeyId
+	PresignedUrl          *string            // PresignedUrl
+	SourceRegion          *string            // SourceRegion
+	SourceSnapshotId      *string            // SourceSnapshotId
+	TagSpecifications     []TagSpecification // TagSpecification
+}
+
+// CopySnapshotOutput answers CopySnapshot.
+type CopySnapshotOutput struct {
+	SnapshotId *string `xml:"snapshotId"`
+	Tags       []Tag   `xml:"tagSet>item"`
+}
+
 // CpuOptions is part of outputs.
 type CpuOptions struct {
 	AmdSevSnp      *string `xml:"amdSevSnp"`
@@ -253,6 +531,113 @@ type CpuOptionsRequest struct {
 	AmdSevSnp      *string // AmdSevSnp
 	CoreCount      *int32  // CoreCount
 	ThreadsPerCore *int32  // ThreadsPerCore
+}
+
+// CreateCustomerGatewayInput holds the parameters of CreateCustomerGateway.
+type CreateCustomerGatewayInput struct {
+	BgpAsn            *int32             // BgpAsn
+	BgpAsnExtended    *int64             // BgpAsnExtended
+	CertificateArn    *string            // CertificateArn
+	DeviceName        *string            // DeviceName
+	DryRun            *bool              // DryRun
+	IpAddress         *string            // IpAddress
+	PublicIp          *string            // PublicIp
+	TagSpecifications []TagSpecification // TagSpecification
+	Type              *string            // Type
+}
+
+// CreateCustomerGatewayOutput answers CreateCustomerGateway.
+type CreateCustomerGatewayOutput struct {
+	CustomerGateway *CustomerGateway `xml:"customerGateway"`
+}
+
+// CreateDefaultSubnetInput holds the parameters of CreateDefaultSubnet.
+type CreateDefaultSubnetInput struct {
+	AvailabilityZone *string // AvailabilityZone
+	DryRun           *bool   // DryRun
+	Ipv6Native       *bool   // Ipv6Native
+}
+
+// CreateDefaultSubnetOutput answers CreateDefaultSubnet.
+type CreateDefaultSubnetOutput struct {
+	Subnet *Subnet `xml:"subnet"`
+}
+
+// CreateDefaultVpcInput holds the parameters of CreateDefaultVpc.
+type CreateDefaultVpcInput struct {
+	DryRun *bool // DryRun
+}
+
+// CreateDefaultVpcOutput answers CreateDefaultVpc.
+type CreateDefaultVpcOutput struct {
+	Vpc *Vpc `xml:"vpc"`
+}
+
+// CreateDhcpOptionsInput holds the parameters of CreateDhcpOptions.
+type CreateDhcpOptionsInput struct {
+	DhcpConfigurations []NewDhcpConfiguration // DhcpConfiguration
+	DryRun             *bool                  // DryRun
+	TagSpecifications  []TagSpecification     // TagSpecification
+}
+
+// CreateDhcpOptionsOutput answers CreateDhcpOptions.
+type CreateDhcpOptionsOutput struct {
+	DhcpOptions *DhcpOptions `xml:"dhcpOptions"`
+}
+
+// CreateEgressOnlyInternetGatewayInput holds the parameters of CreateEgressOnlyInternetGateway.
+type CreateEgressOnlyInternetGatewayInput struct {
+	ClientToken       *string            // ClientToken
+	DryRun            *bool              // DryRun
+	TagSpecifications []TagSpecification // TagSpecification
+	VpcId             *string            // VpcId
+}
+
+// CreateEgressOnlyInternetGatewayOutput answers CreateEgressOnlyInternetGateway.
+type CreateEgressOnlyInternetGatewayOutput struct {
+	ClientToken               *string                    `xml:"clientToken"`
+	EgressOnlyInternetGateway *EgressOnlyInternetGateway `xml:"egressOnlyInternetGateway"`
+}
+
+// CreateFlowLogsInput holds the parameters of CreateFlowLogs.
+type CreateFlowLogsInput struct {
+	ClientToken              *string                    // ClientToken
+	DeliverCrossAccountRole  *string                    // DeliverCrossAccountRole
+	DeliverLogsPermissionArn *string                    // DeliverLogsPermissionArn
+	DestinationOptions       *DestinationOptionsRequest // DestinationOptions
+	DryRun                   *bool                      // DryRun
+	LogDestination           *string                    // LogDestination
+	LogDestinationType       *string                    // LogDestinationType
+	LogFormat                *string                    // LogFormat
+	LogGroupName             *string                    // LogGroupName
+	MaxAggregationInterval   *int32                     // MaxAggregationInterval
+	ResourceIds              []string                   // ResourceId
+	ResourceType             *string                    // ResourceType
+	TagSpecifications        []TagSpecification         // TagSpecification
+	TrafficType              *string                    // TrafficType
+}
+
+// CreateFlowLogsOutput answers CreateFlowLogs.
+type CreateFlowLogsOutput struct {
+	ClientToken  *string            `xml:"clientToken"`
+	FlowLogIds   []string           `xml:"flowLogIdSet>item"`
+	Unsuccessful []UnsuccessfulItem `xml:"unsuccessful>item"`
+}
+
+// CreateImageInput holds the parameters of CreateImage.
+type CreateImageInput struct {
+	BlockDeviceMappings []BlockDeviceMapping // BlockDeviceMapping
+	Description         *string              // Description
+	DryRun              *bool                // DryRun
+	InstanceId          *string              // InstanceId
+	Name                *string              // Name
+	NoReboot            *bool                // NoReboot
+	TagSpecifications   []TagSpecification   // TagSpecification
+}
+
+// CreateImageOutput answers CreateImage.
+type CreateImageOutput struct {
+	ImageId *string `xml:"imageId"`
 }
 
 // CreateInternetGatewayInput holds the parameters of CreateInternetGateway.
@@ -273,6 +658,147 @@ type CreateKeyPairInput struct {
 	KeyName           *string            // KeyName
 	KeyType           *string            // KeyType
 	TagSpecifications []TagSpecification // TagSpecification
+}
+
+// CreateLaunchTemplateInput holds the parameters of CreateLaunchTemplate.
+type CreateLaunchTemplateInput struct {
+	ClientToken        *string                    // ClientToken
+	DryRun             *bool                      // DryRun
+	LaunchTemplateData *RequestLaunchTemplateData // LaunchTemplateData
+	LaunchTemplateName *string                    // LaunchTemplateName
+	TagSpecifications  []TagSpecification         // TagSpecification
+	VersionDescription *string                    // VersionDescription
+}
+
+// CreateLaunchTemplateOutput answers CreateLaunchTemplate.
+type CreateLaunchTemplateOutput struct {
+	LaunchTemplate *LaunchTemplate    `xml:"launchTemplate"`
+	Warning        *ValidationWarning `xml:"warning"`
+}
+
+// CreateLaunchTemplateVersionInput holds the parameters of CreateLaunchTemplateVersion.
+type CreateLaunchTemplateVersionInput struct {
+	ClientToken        *string                    // ClientToken
+	DryRun             *bool                      // DryRun
+	LaunchTemplateData *RequestLaunchTemplateData // LaunchTemplateData
+	LaunchTemplateId   *string                    // LaunchTemplateId
+	LaunchTemplateName *string                    // LaunchTemplateName
+	ResolveAlias       *bool                      // ResolveAlias
+	SourceVersion      *string                    // SourceVersion
+	VersionDescription *string                    // VersionDescription
+}
+
+// CreateLaunchTemplateVersionOutput answers CreateLaunchTemplateVersion.
+type CreateLaunchTemplateVersionOutput struct {
+	LaunchTemplateVersion *LaunchTemplateVersion `xml:"launchTemplateVersion"`
+	Warning               *ValidationWarning     `xml:"warning"`
+}
+
+// CreateManagedPrefixListInput holds the parameters of CreateManagedPrefixList.
+type CreateManagedPrefixListInput struct {
+	AddressFamily     *string              // AddressFamily
+	ClientToken       *string              // ClientToken
+	DryRun            *bool                // DryRun
+	Entries           []AddPrefixListEntry // Entry
+	MaxEntries        *int32               // MaxEntries
+	PrefixListName    *string              // PrefixListName
+	TagSpecifications []TagSpecification   // TagSpecification
+}
+
+// CreateManagedPrefixListOutput answers CreateManagedPrefixList.
+type CreateManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList `xml:"prefixList"`
+}
+
+// CreateNatGatewayInput holds the parameters of CreateNatGateway.
+type CreateNatGatewayInput struct {
+	AllocationId                   *string            // AllocationId
+	ClientToken                    *string            // ClientToken
+	ConnectivityType               *string            // ConnectivityType
+	DryRun                         *bool              // DryRun
+	PrivateIpAddress               *string            // PrivateIpAddress
+	SecondaryAllocationIds         []string           // SecondaryAllocationId
+	SecondaryPrivateIpAddressCount *int32             // SecondaryPrivateIpAddressCount
+	SecondaryPrivateIpAddresses    []string           // SecondaryPrivateIpAddress
+	SubnetId                       *string            // SubnetId
+	TagSpecifications              []TagSpecification // TagSpecification
+}
+
+// CreateNatGatewayOutput answers CreateNatGateway.
+type CreateNatGatewayOutput struct {
+	ClientToken *string     `xml:"clientToken"`
+	NatGateway  *NatGateway `xml:"natGateway"`
+}
+
+// CreateNetworkAclEntryInput holds the parameters of CreateNetworkAclEntry.
+type CreateNetworkAclEntryInput struct {
+	CidrBlock     *string       // CidrBlock
+	DryRun        *bool         // DryRun
+	Egress        *bool         // Egress
+	IcmpTypeCode  *IcmpTypeCode // Icmp
+	Ipv6CidrBlock *string       // Ipv6CidrBlock
+	NetworkAclId  *string       // NetworkAclId
+	PortRange     *PortRange    // PortRange
+	Protocol      *string       // Protocol
+	RuleAction    *string       // RuleAction
+	RuleNumber    *int32        // RuleNumber
+}
+
+// CreateNetworkAclInput holds the parameters of CreateNetworkAcl.
+type CreateNetworkAclInput struct {
+	ClientToken       *string            // ClientToken
+	DryRun            *bool              // DryRun
+	TagSpecifications []TagSpecification // TagSpecification
+	VpcId             *string            // VpcId
+}
+
+// CreateNetworkAclOutput answers CreateNetworkAcl.
+type CreateNetworkAclOutput struct {
+	ClientToken *string     `xml:"clientToken"`
+	NetworkAcl  *NetworkAcl `xml:"networkAcl"`
+}
+
+// CreateNetworkInterfaceInput holds the parameters of CreateNetworkInterface.
+type CreateNetworkInterfaceInput struct {
+	ClientToken                     *string                                 // ClientToken
+	ConnectionTrackingSpecification *ConnectionTrackingSpecificationRequest // ConnectionTrackingSpecification
+	Description                     *string                                 // Description
+	DryRun                          *bool                                   // DryRun
+	EnablePrimaryIpv6               *bool                                   // EnablePrimaryIpv6
+	Groups                          []string                                // SecurityGroupId
+	InterfaceType                   *string                                 // InterfaceType
+	Ipv4PrefixCount                 *int32                                  // Ipv4PrefixCount
+	Ipv4Prefixes                    []Ipv4PrefixSpecificationRequest        // Ipv4Prefix
+	Ipv6AddressCount                *int32                                  // Ipv6AddressCount
+	Ipv6Addresses                   []InstanceIpv6Address                   // Ipv6Addresses
+	Ipv6PrefixCount                 *int32                                  // Ipv6PrefixCount
+	Ipv6Prefixes                    []Ipv6PrefixSpecificationRequest        // Ipv6Prefix
+	PrivateIpAddress                *string                                 // PrivateIpAddress
+	PrivateIpAddresses              []PrivateIpAddressSpecification         // PrivateIpAddresses
+	SecondaryPrivateIpAddressCount  *int32                                  // SecondaryPrivateIpAddressCount
+	SubnetId                        *string                                 // SubnetId
+	TagSpecifications               []TagSpecification                      // TagSpecification
+}
+
+// CreateNetworkInterfaceOutput answers CreateNetworkInterface.
+type CreateNetworkInterfaceOutput struct {
+	ClientToken      *string           `xml:"clientToken"`
+	NetworkInterface *NetworkInterface `xml:"networkInterface"`
+}
+
+// CreatePlacementGroupInput holds the parameters of CreatePlacementGroup.
+type CreatePlacementGroupInput struct {
+	DryRun            *bool              // DryRun
+	GroupName         *string            // GroupName
+	PartitionCount    *int32             // PartitionCount
+	SpreadLevel       *string            // SpreadLevel
+	Strategy          *string            // Strategy
+	TagSpecifications []TagSpecification // TagSpecification
+}
+
+// CreatePlacementGroupOutput answers CreatePlacementGroup.
+type CreatePlacementGroupOutput struct {
+	PlacementGroup *PlacementGroup `xml:"placementGroup"`
 }
 
 // CreateRouteInput holds the parameters of CreateRoute.
@@ -329,6 +855,15 @@ type CreateSecurityGroupOutput struct {
 	Tags    []Tag   `xml:"tagSet>item"`
 }
 
+// CreateSnapshotInput holds the parameters of CreateSnapshot.
+type CreateSnapshotInput struct {
+	Description       *string            // Description
+	DryRun            *bool              // DryRun
+	OutpostArn        *string            // OutpostArn
+	TagSpecifications []TagSpecification // TagSpecification
+	VolumeId          *string            // VolumeId
+}
+
 // CreateSubnetInput holds the parameters of CreateSubnet.
 type CreateSubnetInput struct {
 	AvailabilityZone   *string            // AvailabilityZone
@@ -375,6 +910,18 @@ type CreateVolumeInput struct {
 	VolumeType         *string            // VolumeType
 }
 
+// CreateVolumePermission is part of inputs and outputs.
+type CreateVolumePermission struct {
+	Group  *string `xml:"group"`
+	UserId *string `xml:"userId"`
+}
+
+// CreateVolumePermissionModifications is part of inputs.
+type CreateVolumePermissionModifications struct {
+	Add    []CreateVolumePermission // Add
+	Remove []CreateVolumePermission // Remove
+}
+
 // CreateVpcInput holds the parameters of CreateVpc.
 type CreateVpcInput struct {
 	AmazonProvidedIpv6CidrBlock     *bool              // AmazonProvidedIpv6CidrBlock
@@ -396,9 +943,120 @@ type CreateVpcOutput struct {
 	Vpc *Vpc `xml:"vpc"`
 }
 
+// CreateVpcPeeringConnectionInput holds the parameters of CreateVpcPeeringConnection.
+type CreateVpcPeeringConnectionInput struct {
+	DryRun            *bool              // DryRun
+	PeerOwnerId       *string            // PeerOwnerId
+	PeerRegion        *string            // PeerRegion
+	PeerVpcId         *string            // PeerVpcId
+	TagSpecifications []TagSpecification // TagSpecification
+	VpcId             *string            // VpcId
+}
+
+// CreateVpcPeeringConnectionOutput answers CreateVpcPeeringConnection.
+type CreateVpcPeeringConnectionOutput struct {
+	VpcPeeringConnection *VpcPeeringConnection `xml:"vpcPeeringConnection"`
+}
+
+// CreateVpnConnectionInput holds the parameters of CreateVpnConnection.
+type CreateVpnConnectionInput struct {
+	CustomerGatewayId *string                            // CustomerGatewayId
+	DryRun            *bool                              // DryRun
+	Options           *VpnConnectionOptionsSpecification // Options
+	TagSpecifications []TagSpecification                 // TagSpecification
+	TransitGatewayId  *string                            // TransitGatewayId
+	Type              *string                            // Type
+	VpnGatewayId      *string                            // VpnGatewayId
+}
+
+// CreateVpnConnectionOutput answers CreateVpnConnection.
+type CreateVpnConnectionOutput struct {
+	VpnConnection *VpnConnection `xml:"vpnConnection"`
+}
+
+// CreateVpnConnectionRouteInput holds the parameters of CreateVpnConnectionRoute.
+type CreateVpnConnectionRouteInput struct {
+	DestinationCidrBlock *string // DestinationCidrBlock
+	VpnConnectionId      *string // VpnConnectionId
+}
+
+// CreateVpnGatewayInput holds the parameters of CreateVpnGateway.
+type CreateVpnGatewayInput struct {
+	AmazonSideAsn     *int64             // AmazonSideAsn
+	AvailabilityZone  *string            // AvailabilityZone
+	DryRun            *bool              // DryRun
+	TagSpecifications []TagSpecification // TagSpecification
+	Type              *string            // Type
+}
+
+// CreateVpnGatewayOutput answers CreateVpnGateway.
+type CreateVpnGatewayOutput struct {
+	VpnGateway *VpnGateway `xml:"vpnGateway"`
+}
+
+// Credentials is part of outputs.
+type Credentials struct {
+	AccessKeyId     *string    `xml:"AccessKeyId"`
+	Expiration      *time.Time `xml:"Expiration"`
+	SecretAccessKey *string    `xml:"SecretAccessKey"`
+	SessionToken    *string    `xml:"SessionToken"`
+}
+
+// CreditSpecification is part of outputs.
+type CreditSpecification struct {
+	CpuCredits *string `xml:"cpuCredits"`
+}
+
 // CreditSpecificationRequest is part of inputs.
 type CreditSpecificationRequest struct {
 	CpuCredits *string // CpuCredits
+}
+
+// CustomerGateway is part of outputs.
+type CustomerGateway struct {
+	BgpAsn            *string `xml:"bgpAsn"`
+	BgpAsnExtended    *string `xml:"bgpAsnExtended"`
+	CertificateArn    *string `xml:"certificateArn"`
+	CustomerGatewayId *string `xml:"customerGatewayId"`
+	DeviceName        *string `xml:"deviceName"`
+	IpAddress         *string `xml:"ipAddress"`
+	State             *string `xml:"state"`
+	Tags              []Tag   `xml:"tagSet>item"`
+	Type              *string `xml:"type"`
+}
+
+// DeleteCustomerGatewayInput holds the parameters of DeleteCustomerGateway.
+type DeleteCustomerGatewayInput struct {
+	CustomerGatewayId *string // CustomerGatewayId
+	DryRun            *bool   // DryRun
+}
+
+// DeleteDhcpOptionsInput holds the parameters of DeleteDhcpOptions.
+type DeleteDhcpOptionsInput struct {
+	DhcpOptionsId *string // DhcpOptionsId
+	DryRun        *bool   // DryRun
+}
+
+// DeleteEgressOnlyInternetGatewayInput holds the parameters of DeleteEgressOnlyInternetGateway.
+type DeleteEgressOnlyInternetGatewayInput struct {
+	DryRun                      *bool   // DryRun
+	EgressOnlyInternetGatewayId *string // EgressOnlyInternetGatewayId
+}
+
+// DeleteEgressOnlyInternetGatewayOutput answers DeleteEgressOnlyInternetGateway.
+type DeleteEgressOnlyInternetGatewayOutput struct {
+	ReturnCode *bool `xml:"returnCode"`
+}
+
+// DeleteFlowLogsInput holds the parameters of DeleteFlowLogs.
+type DeleteFlowLogsInput struct {
+	DryRun     *bool    // DryRun
+	FlowLogIds []string // FlowLogId
+}
+
+// DeleteFlowLogsOutput answers DeleteFlowLogs.
+type DeleteFlowLogsOutput struct {
+	Unsuccessful []UnsuccessfulItem `xml:"unsuccessful>item"`
 }
 
 // DeleteInternetGatewayInput holds the parameters of DeleteInternetGateway.
@@ -418,6 +1076,95 @@ type DeleteKeyPairInput struct {
 type DeleteKeyPairOutput struct {
 	KeyPairId *string `xml:"keyPairId"`
 	Return    *bool   `xml:"return"`
+}
+
+// DeleteLaunchTemplateInput holds the parameters of DeleteLaunchTemplate.
+type DeleteLaunchTemplateInput struct {
+	DryRun             *bool   // DryRun
+	LaunchTemplateId   *string // LaunchTemplateId
+	LaunchTemplateName *string // LaunchTemplateName
+}
+
+// DeleteLaunchTemplateOutput answers DeleteLaunchTemplate.
+type DeleteLaunchTemplateOutput struct {
+	LaunchTemplate *LaunchTemplate `xml:"launchTemplate"`
+}
+
+// DeleteLaunchTemplateVersionsInput holds the parameters of DeleteLaunchTemplateVersions.
+type DeleteLaunchTemplateVersionsInput struct {
+	DryRun             *bool    // DryRun
+	LaunchTemplateId   *string  // LaunchTemplateId
+	LaunchTemplateName *string  // LaunchTemplateName
+	Versions           []string // LaunchTemplateVersion
+}
+
+// DeleteLaunchTemplateVersionsOutput answers DeleteLaunchTemplateVersions.
+type DeleteLaunchTemplateVersionsOutput struct {
+	SuccessfullyDeletedLaunchTemplateVersions   []DeleteLaunchTemplateVersionsResponseSuccessItem `xml:"successfullyDeletedLaunchTemplateVersionSet>item"`
+	UnsuccessfullyDeletedLaunchTemplateVersions []DeleteLaunchTemplateVersionsResponseErrorItem   `xml:"unsuccessfullyDeletedLaunchTemplateVersionSet>item"`
+}
+
+// DeleteLaunchTemplateVersionsResponseErrorItem is part of outputs.
+type DeleteLaunchTemplateVersionsResponseErrorItem struct {
+	LaunchTemplateId   *string        `xml:"launchTemplateId"`
+	LaunchTemplateName *string        `xml:"launchTemplateName"`
+	ResponseError      *ResponseError `xml:"responseError"`
+	VersionNumber      *int64         `xml:"versionNumber"`
+}
+
+// DeleteLaunchTemplateVersionsResponseSuccessItem is part of outputs.
+type DeleteLaunchTemplateVersionsResponseSuccessItem struct {
+	LaunchTemplateId   *string `xml:"launchTemplateId"`
+	LaunchTemplateName *string `xml:"launchTemplateName"`
+	VersionNumber      *int64  `xml:"versionNumber"`
+}
+
+// DeleteManagedPrefixListInput holds the parameters of DeleteManagedPrefixList.
+type DeleteManagedPrefixListInput struct {
+	DryRun       *bool   // DryRun
+	PrefixListId *string // PrefixListId
+}
+
+// DeleteManagedPrefixListOutput answers DeleteManagedPrefixList.
+type DeleteManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList `xml:"prefixList"`
+}
+
+// DeleteNatGatewayInput holds the parameters of DeleteNatGateway.
+type DeleteNatGatewayInput struct {
+	DryRun       *bool   // DryRun
+	NatGatewayId *string // NatGatewayId
+}
+
+// DeleteNatGatewayOutput answers DeleteNatGateway.
+type DeleteNatGatewayOutput struct {
+	NatGatewayId *string `xml:"natGatewayId"`
+}
+
+// DeleteNetworkAclEntryInput holds the parameters of DeleteNetworkAclEntry.
+type DeleteNetworkAclEntryInput struct {
+	DryRun       *bool   // DryRun
+	Egress       *bool   // Egress
+	NetworkAclId *string // NetworkAclId
+	RuleNumber   *int32  // RuleNumber
+}
+
+// DeleteNetworkAclInput holds the parameters of DeleteNetworkAcl.
+type DeleteNetworkAclInput struct {
+	DryRun       *bool   // DryRun
+	NetworkAclId *string // NetworkAclId
+}
+
+// DeleteNetworkInterfaceInput holds the parameters of DeleteNetworkInterface.
+type DeleteNetworkInterfaceInput struct {
+	DryRun             *bool   // DryRun
+	NetworkInterfaceId *string // NetworkInterfaceId
+}
+
+// DeletePlacementGroupInput holds the parameters of DeletePlacementGroup.
+type DeletePlacementGroupInput struct {
+	DryRun    *bool   // DryRun
+	GroupName *string // GroupName
 }
 
 // DeleteRouteInput holds the parameters of DeleteRoute.
@@ -440,6 +1187,12 @@ type DeleteSecurityGroupInput struct {
 	DryRun    *bool   // DryRun
 	GroupId   *string // GroupId
 	GroupName *string // GroupName
+}
+
+// DeleteSnapshotInput holds the parameters of DeleteSnapshot.
+type DeleteSnapshotInput struct {
+	DryRun     *bool   // DryRun
+	SnapshotId *string // SnapshotId
 }
 
 // DeleteSubnetInput holds the parameters of DeleteSubnet.
@@ -467,6 +1220,46 @@ type DeleteVpcInput struct {
 	VpcId  *string // VpcId
 }
 
+// DeleteVpcPeeringConnectionInput holds the parameters of DeleteVpcPeeringConnection.
+type DeleteVpcPeeringConnectionInput struct {
+	DryRun                 *bool   // DryRun
+	VpcPeeringConnectionId *string // VpcPeeringConnectionId
+}
+
+// DeleteVpcPeeringConnectionOutput answers DeleteVpcPeeringConnection.
+type DeleteVpcPeeringConnectionOutput struct {
+	Return *bool `xml:"return"`
+}
+
+// DeleteVpnConnectionInput holds the parameters of DeleteVpnConnection.
+type DeleteVpnConnectionInput struct {
+	DryRun          *bool   // DryRun
+	VpnConnectionId *string // VpnConnectionId
+}
+
+// DeleteVpnConnectionRouteInput holds the parameters of DeleteVpnConnectionRoute.
+type DeleteVpnConnectionRouteInput struct {
+	DestinationCidrBlock *string // DestinationCidrBlock
+	VpnConnectionId      *string // VpnConnectionId
+}
+
+// DeleteVpnGatewayInput holds the parameters of DeleteVpnGateway.
+type DeleteVpnGatewayInput struct {
+	DryRun       *bool   // DryRun
+	VpnGatewayId *string // VpnGatewayId
+}
+
+// DeprovisionByoipCidrInput holds the parameters of DeprovisionByoipCidr.
+type DeprovisionByoipCidrInput struct {
+	Cidr   *string // Cidr
+	DryRun *bool   // DryRun
+}
+
+// DeprovisionByoipCidrOutput answers DeprovisionByoipCidr.
+type DeprovisionByoipCidrOutput struct {
+	ByoipCidr *ByoipCidr `xml:"byoipCidr"`
+}
+
 // DeregisterImageInput holds the parameters of DeregisterImage.
 type DeregisterImageInput struct {
 	DryRun  *bool   // DryRun
@@ -482,6 +1275,21 @@ type DescribeAccountAttributesInput struct {
 // DescribeAccountAttributesOutput answers DescribeAccountAttributes.
 type DescribeAccountAttributesOutput struct {
 	AccountAttributes []AccountAttribute `xml:"accountAttributeSet>item"`
+}
+
+// DescribeAddressesAttributeInput holds the parameters of DescribeAddressesAttribute.
+type DescribeAddressesAttributeInput struct {
+	AllocationIds []string // AllocationId
+	Attribute     *string  // Attribute
+	DryRun        *bool    // DryRun
+	MaxResults    *int32   // MaxResults
+	NextToken     *string  // NextToken
+}
+
+// DescribeAddressesAttributeOutput answers DescribeAddressesAttribute.
+type DescribeAddressesAttributeOutput struct {
+	Addresses []AddressAttribute `xml:"addressSet>item"`
+	NextToken *string            `xml:"nextToken"`
 }
 
 // DescribeAddressesInput holds the parameters of DescribeAddresses.
@@ -509,6 +1317,76 @@ type DescribeAvailabilityZonesInput struct {
 // DescribeAvailabilityZonesOutput answers DescribeAvailabilityZones.
 type DescribeAvailabilityZonesOutput struct {
 	AvailabilityZones []AvailabilityZone `xml:"availabilityZoneInfo>item"`
+}
+
+// DescribeByoipCidrsInput holds the parameters of DescribeByoipCidrs.
+type DescribeByoipCidrsInput struct {
+	DryRun     *bool   // DryRun
+	MaxResults *int32  // MaxResults
+	NextToken  *string // NextToken
+}
+
+// DescribeByoipCidrsOutput answers DescribeByoipCidrs.
+type DescribeByoipCidrsOutput struct {
+	ByoipCidrs []ByoipCidr `xml:"byoipCidrSet>item"`
+	NextToken  *string     `xml:"nextToken"`
+}
+
+// DescribeCustomerGatewaysInput holds the parameters of DescribeCustomerGateways.
+type DescribeCustomerGatewaysInput struct {
+	CustomerGatewayIds []string // CustomerGatewayId
+	DryRun             *bool    // DryRun
+	Filters            []Filter // Filter
+}
+
+// DescribeCustomerGatewaysOutput answers DescribeCustomerGateways.
+type DescribeCustomerGatewaysOutput struct {
+	CustomerGateways []CustomerGateway `xml:"customerGatewaySet>item"`
+}
+
+// DescribeDhcpOptionsInput holds the parameters of DescribeDhcpOptions.
+type DescribeDhcpOptionsInput struct {
+	DhcpOptionsIds []string // DhcpOptionsId
+	DryRun         *bool    // DryRun
+	Filters        []Filter // Filter
+	MaxResults     *int32   // MaxResults
+	NextToken      *string  // NextToken
+}
+
+// DescribeDhcpOptionsOutput answers DescribeDhcpOptions.
+type DescribeDhcpOptionsOutput struct {
+	DhcpOptions []DhcpOptions `xml:"dhcpOptionsSet>item"`
+	NextToken   *string       `xml:"nextToken"`
+}
+
+// DescribeEgressOnlyInternetGatewaysInput holds the parameters of DescribeEgressOnlyInternetGateways.
+type DescribeEgressOnlyInternetGatewaysInput struct {
+	DryRun                       *bool    // DryRun
+	EgressOnlyInternetGatewayIds []string // EgressOnlyInternetGatewayId
+	Filters                      []Filter // Filter
+	MaxResults                   *int32   // MaxResults
+	NextToken                    *string  // NextToken
+}
+
+// DescribeEgressOnlyInternetGatewaysOutput answers DescribeEgressOnlyInternetGateways.
+type DescribeEgressOnlyInternetGatewaysOutput struct {
+	EgressOnlyInternetGateways []EgressOnlyInternetGateway `xml:"egressOnlyInternetGatewaySet>item"`
+	NextToken                  *string                     `xml:"nextToken"`
+}
+
+// DescribeFlowLogsInput holds the parameters of DescribeFlowLogs.
+type DescribeFlowLogsInput struct {
+	DryRun     *bool    // DryRun
+	Filter     []Filter // Filter
+	FlowLogIds []string // FlowLogId
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+}
+
+// DescribeFlowLogsOutput answers DescribeFlowLogs.
+type DescribeFlowLogsOutput struct {
+	FlowLogs  []FlowLog `xml:"flowLogSet>item"`
+	NextToken *string   `xml:"nextToken"`
 }
 
 // DescribeImageAttributeInput holds the parameters of DescribeImageAttribute.
@@ -542,6 +1420,21 @@ type DescribeInstanceAttributeInput struct {
 	Attribute  *string // Attribute
 	DryRun     *bool   // DryRun
 	InstanceId *string // InstanceId
+}
+
+// DescribeInstanceCreditSpecificationsInput holds the parameters of DescribeInstanceCreditSpecifications.
+type DescribeInstanceCreditSpecificationsInput struct {
+	DryRun      *bool    // DryRun
+	Filters     []Filter // Filter
+	InstanceIds []string // InstanceId
+	MaxResults  *int32   // MaxResults
+	NextToken   *string  // NextToken
+}
+
+// DescribeInstanceCreditSpecificationsOutput answers DescribeInstanceCreditSpecifications.
+type DescribeInstanceCreditSpecificationsOutput struct {
+	InstanceCreditSpecifications []InstanceCreditSpecification `xml:"instanceCreditSpecificationSet>item"`
+	NextToken                    *string                       `xml:"nextToken"`
 }
 
 // DescribeInstanceStatusInput holds the parameters of DescribeInstanceStatus.
@@ -634,6 +1527,104 @@ type DescribeKeyPairsOutput struct {
 	KeyPairs []KeyPairInfo `xml:"keySet>item"`
 }
 
+// DescribeLaunchTemplateVersionsInput holds the parameters of DescribeLaunchTemplateVersions.
+type DescribeLaunchTemplateVersionsInput struct {
+	DryRun             *bool    // DryRun
+	Filters            []Filter // Filter
+	LaunchTemplateId   *string  // LaunchTemplateId
+	LaunchTemplateName *string  // LaunchTemplateName
+	MaxResults         *int32   // MaxResults
+	MaxVersion         *string  // MaxVersion
+	MinVersion         *string  // MinVersion
+	NextToken          *string  // NextToken
+	ResolveAlias       *bool    // ResolveAlias
+	Versions           []string // LaunchTemplateVersion
+}
+
+// DescribeLaunchTemplateVersionsOutput answers DescribeLaunchTemplateVersions.
+type DescribeLaunchTemplateVersionsOutput struct {
+	LaunchTemplateVersions []LaunchTemplateVersion `xml:"launchTemplateVersionSet>item"`
+	NextToken              *string                 `xml:"nextToken"`
+}
+
+// DescribeLaunchTemplatesInput holds the parameters of DescribeLaunchTemplates.
+type DescribeLaunchTemplatesInput struct {
+	DryRun              *bool    // DryRun
+	Filters             []Filter // Filter
+	LaunchTemplateIds   []string // LaunchTemplateId
+	LaunchTemplateNames []string // LaunchTemplateName
+	MaxResults          *int32   // MaxResults
+	NextToken           *string  // NextToken
+}
+
+// DescribeLaunchTemplatesOutput answers DescribeLaunchTemplates.
+type DescribeLaunchTemplatesOutput struct {
+	LaunchTemplates []LaunchTemplate `xml:"launchTemplates>item"`
+	NextToken       *string          `xml:"nextToken"`
+}
+
+// DescribeManagedPrefixListsInput holds the parameters of DescribeManagedPrefixLists.
+type DescribeManagedPrefixListsInput struct {
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	MaxResults    *int32   // MaxResults
+	NextToken     *string  // NextToken
+	PrefixListIds []string // PrefixListId
+}
+
+// DescribeManagedPrefixListsOutput answers DescribeManagedPrefixLists.
+type DescribeManagedPrefixListsOutput struct {
+	NextToken   *string             `xml:"nextToken"`
+	PrefixLists []ManagedPrefixList `xml:"prefixListSet>item"`
+}
+
+// DescribeNatGatewaysInput holds the parameters of DescribeNatGateways.
+type DescribeNatGatewaysInput struct {
+	DryRun        *bool    // DryRun
+	Filter        []Filter // Filter
+	MaxResults    *int32   // MaxResults
+	NatGatewayIds []string // NatGatewayId
+	NextToken     *string  // NextToken
+}
+
+// DescribeNatGatewaysOutput answers DescribeNatGateways.
+type DescribeNatGatewaysOutput struct {
+	NatGateways []NatGateway `xml:"natGatewaySet>item"`
+	NextToken   *string      `xml:"nextToken"`
+}
+
+// DescribeNetworkAclsInput holds the parameters of DescribeNetworkAcls.
+type DescribeNetworkAclsInput struct {
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	MaxResults    *int32   // MaxResults
+	NetworkAclIds []string // NetworkAclId
+	NextToken     *string  // NextToken
+}
+
+// DescribeNetworkAclsOutput answers DescribeNetworkAcls.
+type DescribeNetworkAclsOutput struct {
+	NetworkAcls []NetworkAcl `xml:"networkAclSet>item"`
+	NextToken   *string      `xml:"nextToken"`
+}
+
+// DescribeNetworkInterfaceAttributeInput holds the parameters of DescribeNetworkInterfaceAttribute.
+type DescribeNetworkInterfaceAttributeInput struct {
+	Attribute          *string // Attribute
+	DryRun             *bool   // DryRun
+	NetworkInterfaceId *string // NetworkInterfaceId
+}
+
+// DescribeNetworkInterfaceAttributeOutput answers DescribeNetworkInterfaceAttribute.
+type DescribeNetworkInterfaceAttributeOutput struct {
+	AssociatePublicIpAddress *bool                       `xml:"associatePublicIpAddress"`
+	Attachment               *NetworkInterfaceAttachment `xml:"attachment"`
+	Description              *AttributeValue             `xml:"description"`
+	Groups                   []GroupIdentifier           `xml:"groupSet>item"`
+	NetworkInterfaceId       *string                     `xml:"networkInterfaceId"`
+	SourceDestCheck          *AttributeBooleanValue      `xml:"sourceDestCheck"`
+}
+
 // DescribeNetworkInterfacesInput holds the parameters of DescribeNetworkInterfaces.
 type DescribeNetworkInterfacesInput struct {
 	DryRun              *bool    // DryRun
@@ -647,6 +1638,48 @@ type DescribeNetworkInterfacesInput struct {
 type DescribeNetworkInterfacesOutput struct {
 	NetworkInterfaces []NetworkInterface `xml:"networkInterfaceSet>item"`
 	NextToken         *string            `xml:"nextToken"`
+}
+
+// DescribePlacementGroupsInput holds the parameters of DescribePlacementGroups.
+type DescribePlacementGroupsInput struct {
+	DryRun     *bool    // DryRun
+	Filters    []Filter // Filter
+	GroupIds   []string // GroupId
+	GroupNames []string // GroupName
+}
+
+// DescribePlacementGroupsOutput answers DescribePlacementGroups.
+type DescribePlacementGroupsOutput struct {
+	PlacementGroups []PlacementGroup `xml:"placementGroupSet>item"`
+}
+
+// DescribePrefixListsInput holds the parameters of DescribePrefixLists.
+type DescribePrefixListsInput struct {
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	MaxResults    *int32   // MaxResults
+	NextToken     *string  // NextToken
+	PrefixListIds []string // PrefixListId
+}
+
+// DescribePrefixListsOutput answers DescribePrefixLists.
+type DescribePrefixListsOutput struct {
+	NextToken   *string      `xml:"nextToken"`
+	PrefixLists []PrefixList `xml:"prefixListSet>item"`
+}
+
+// DescribePublicIpv4PoolsInput holds the parameters of DescribePublicIpv4Pools.
+type DescribePublicIpv4PoolsInput struct {
+	Filters    []Filter // Filter
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+	PoolIds    []string // PoolId
+}
+
+// DescribePublicIpv4PoolsOutput answers DescribePublicIpv4Pools.
+type DescribePublicIpv4PoolsOutput struct {
+	NextToken       *string          `xml:"nextToken"`
+	PublicIpv4Pools []PublicIpv4Pool `xml:"publicIpv4PoolSet>item"`
 }
 
 // DescribeRegionsInput holds the parameters of DescribeRegions.
@@ -706,6 +1739,37 @@ type DescribeSecurityGroupsInput struct {
 type DescribeSecurityGroupsOutput struct {
 	NextToken      *string         `xml:"nextToken"`
 	SecurityGroups []SecurityGroup `xml:"securityGroupInfo>item"`
+}
+
+// DescribeSnapshotAttributeInput holds the parameters of DescribeSnapshotAttribute.
+type DescribeSnapshotAttributeInput struct {
+	Attribute  *string // Attribute
+	DryRun     *bool   // DryRun
+	SnapshotId *string // SnapshotId
+}
+
+// DescribeSnapshotAttributeOutput answers DescribeSnapshotAttribute.
+type DescribeSnapshotAttributeOutput struct {
+	CreateVolumePermissions []CreateVolumePermission `xml:"createVolumePermission>item"`
+	ProductCodes            []ProductCode            `xml:"productCodes>item"`
+	SnapshotId              *string                  `xml:"snapshotId"`
+}
+
+// DescribeSnapshotsInput holds the parameters of DescribeSnapshots.
+type DescribeSnapshotsInput struct {
+	DryRun              *bool    // DryRun
+	Filters             []Filter // Filter
+	MaxResults          *int32   // MaxResults
+	NextToken           *string  // NextToken
+	OwnerIds            []string // Owner
+	RestorableByUserIds []string // RestorableBy
+	SnapshotIds         []string // SnapshotId
+}
+
+// DescribeSnapshotsOutput answers DescribeSnapshots.
+type DescribeSnapshotsOutput struct {
+	NextToken *string    `xml:"nextToken"`
+	Snapshots []Snapshot `xml:"snapshotSet>item"`
 }
 
 // DescribeSubnetsInput holds the parameters of DescribeSubnets.
@@ -775,6 +1839,21 @@ type DescribeVolumesInput struct {
 	VolumeIds  []string // VolumeId
 }
 
+// DescribeVolumesModificationsInput holds the parameters of DescribeVolumesModifications.
+type DescribeVolumesModificationsInput struct {
+	DryRun     *bool    // DryRun
+	Filters    []Filter // Filter
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+	VolumeIds  []string // VolumeId
+}
+
+// DescribeVolumesModificationsOutput answers DescribeVolumesModifications.
+type DescribeVolumesModificationsOutput struct {
+	NextToken            *string              `xml:"nextToken"`
+	VolumesModifications []VolumeModification `xml:"volumeModificationSet>item"`
+}
+
 // DescribeVolumesOutput answers DescribeVolumes.
 type DescribeVolumesOutput struct {
 	NextToken *string  `xml:"nextToken"`
@@ -796,6 +1875,46 @@ type DescribeVpcAttributeOutput struct {
 	VpcId                            *string                `xml:"vpcId"`
 }
 
+// DescribeVpcClassicLinkDnsSupportInput holds the parameters of DescribeVpcClassicLinkDnsSupport.
+type DescribeVpcClassicLinkDnsSupportInput struct {
+	MaxResults *int32   // MaxResults
+	NextToken  *string  // NextToken
+	VpcIds     []string // VpcIds
+}
+
+// DescribeVpcClassicLinkDnsSupportOutput answers DescribeVpcClassicLinkDnsSupport.
+type DescribeVpcClassicLinkDnsSupportOutput struct {
+	NextToken *string                 `xml:"nextToken"`
+	Vpcs      []ClassicLinkDnsSupport `xml:"vpcs>item"`
+}
+
+// DescribeVpcClassicLinkInput holds the parameters of DescribeVpcClassicLink.
+type DescribeVpcClassicLinkInput struct {
+	DryRun  *bool    // DryRun
+	Filters []Filter // Filter
+	VpcIds  []string // VpcId
+}
+
+// DescribeVpcClassicLinkOutput answers DescribeVpcClassicLink.
+type DescribeVpcClassicLinkOutput struct {
+	Vpcs []VpcClassicLink `xml:"vpcSet>item"`
+}
+
+// DescribeVpcPeeringConnectionsInput holds the parameters of DescribeVpcPeeringConnections.
+type DescribeVpcPeeringConnectionsInput struct {
+	DryRun                  *bool    // DryRun
+	Filters                 []Filter // Filter
+	MaxResults              *int32   // MaxResults
+	NextToken               *string  // NextToken
+	VpcPeeringConnectionIds []string // VpcPeeringConnectionId
+}
+
+// DescribeVpcPeeringConnectionsOutput answers DescribeVpcPeeringConnections.
+type DescribeVpcPeeringConnectionsOutput struct {
+	NextToken             *string                `xml:"nextToken"`
+	VpcPeeringConnections []VpcPeeringConnection `xml:"vpcPeeringConnectionSet>item"`
+}
+
 // DescribeVpcsInput holds the parameters of DescribeVpcs.
 type DescribeVpcsInput struct {
 	DryRun     *bool    // DryRun
@@ -811,11 +1930,56 @@ type DescribeVpcsOutput struct {
 	Vpcs      []Vpc   `xml:"vpcSet>item"`
 }
 
+// DescribeVpnConnectionsInput holds the parameters of DescribeVpnConnections.
+type DescribeVpnConnectionsInput struct {
+	DryRun           *bool    // DryRun
+	Filters          []Filter // Filter
+	VpnConnectionIds []string // VpnConnectionId
+}
+
+// DescribeVpnConnectionsOutput answers DescribeVpnConnections.
+type DescribeVpnConnectionsOutput struct {
+	VpnConnections []VpnConnection `xml:"vpnConnectionSet>item"`
+}
+
+// DescribeVpnGatewaysInput holds the parameters of DescribeVpnGateways.
+type DescribeVpnGatewaysInput struct {
+	DryRun        *bool    // DryRun
+	Filters       []Filter // Filter
+	VpnGatewayIds []string // VpnGatewayId
+}
+
+// DescribeVpnGatewaysOutput answers DescribeVpnGateways.
+type DescribeVpnGatewaysOutput struct {
+	VpnGateways []VpnGateway `xml:"vpnGatewaySet>item"`
+}
+
+// DestinationOptionsRequest is part of inputs.
+type DestinationOptionsRequest struct {
+	FileFormat               *string // FileFormat
+	HiveCompatiblePartitions *bool   // HiveCompatiblePartitions
+	PerHourPartition         *bool   // PerHourPartition
+}
+
+// DestinationOptionsResponse is part of outputs.
+type DestinationOptionsResponse struct {
+	FileFormat               *string `xml:"fileFormat"`
+	HiveCompatiblePartitions *bool   `xml:"hiveCompatiblePartitions"`
+	PerHourPartition         *bool   `xml:"perHourPartition"`
+}
+
 // DetachInternetGatewayInput holds the parameters of DetachInternetGateway.
 type DetachInternetGatewayInput struct {
 	DryRun            *bool   // DryRun
 	InternetGatewayId *string // InternetGatewayId
 	VpcId             *string // VpcId
+}
+
+// DetachNetworkInterfaceInput holds the parameters of DetachNetworkInterface.
+type DetachNetworkInterfaceInput struct {
+	AttachmentId *string // AttachmentId
+	DryRun       *bool   // DryRun
+	Force        *bool   // Force
 }
 
 // DetachVolumeInput holds the parameters of DetachVolume.
@@ -825,6 +1989,44 @@ type DetachVolumeInput struct {
 	Force      *bool   // Force
 	InstanceId *string // InstanceId
 	VolumeId   *string // VolumeId
+}
+
+// DetachVpnGatewayInput holds the parameters of DetachVpnGateway.
+type DetachVpnGatewayInput struct {
+	DryRun       *bool   // DryRun
+	VpcId        *string // VpcId
+	VpnGatewayId *string // VpnGatewayId
+}
+
+// DhcpConfiguration is part of outputs.
+type DhcpConfiguration struct {
+	Key    *string          `xml:"key"`
+	Values []AttributeValue `xml:"valueSet>item"`
+}
+
+// DhcpOptions is part of outputs.
+type DhcpOptions struct {
+	DhcpConfigurations []DhcpConfiguration `xml:"dhcpConfigurationSet>item"`
+	DhcpOptionsId      *string             `xml:"dhcpOptionsId"`
+	OwnerId            *string             `xml:"ownerId"`
+	Tags               []Tag               `xml:"tagSet>item"`
+}
+
+// DisableEbsEncryptionByDefaultInput holds the parameters of DisableEbsEncryptionByDefault.
+type DisableEbsEncryptionByDefaultInput struct {
+	DryRun *bool // DryRun
+}
+
+// DisableEbsEncryptionByDefaultOutput answers DisableEbsEncryptionByDefault.
+type DisableEbsEncryptionByDefaultOutput struct {
+	EbsEncryptionByDefault *bool `xml:"ebsEncryptionByDefault"`
+}
+
+// DisableVgwRoutePropagationInput holds the parameters of DisableVgwRoutePropagation.
+type DisableVgwRoutePropagationInput struct {
+	DryRun       *bool   // DryRun
+	GatewayId    *string // GatewayId
+	RouteTableId *string // RouteTableId
 }
 
 // DisassociateAddressInput holds the parameters of DisassociateAddress.
@@ -838,6 +2040,29 @@ type DisassociateAddressInput struct {
 type DisassociateRouteTableInput struct {
 	AssociationId *string // AssociationId
 	DryRun        *bool   // DryRun
+}
+
+// DisassociateSubnetCidrBlockInput holds the parameters of DisassociateSubnetCidrBlock.
+type DisassociateSubnetCidrBlockInput struct {
+	AssociationId *string // AssociationId
+}
+
+// DisassociateSubnetCidrBlockOutput answers DisassociateSubnetCidrBlock.
+type DisassociateSubnetCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *SubnetIpv6CidrBlockAssociation `xml:"ipv6CidrBlockAssociation"`
+	SubnetId                 *string                         `xml:"subnetId"`
+}
+
+// DisassociateVpcCidrBlockInput holds the parameters of DisassociateVpcCidrBlock.
+type DisassociateVpcCidrBlockInput struct {
+	AssociationId *string // AssociationId
+}
+
+// DisassociateVpcCidrBlockOutput answers DisassociateVpcCidrBlock.
+type DisassociateVpcCidrBlockOutput struct {
+	CidrBlockAssociation     *VpcCidrBlockAssociation     `xml:"cidrBlockAssociation"`
+	Ipv6CidrBlockAssociation *VpcIpv6CidrBlockAssociation `xml:"ipv6CidrBlockAssociation"`
+	VpcId                    *string                      `xml:"vpcId"`
 }
 
 // DiskInfo is part of outputs.
@@ -899,6 +2124,13 @@ type EfaInfo struct {
 	MaximumEfaInterfaces *int32 `xml:"maximumEfaInterfaces"`
 }
 
+// EgressOnlyInternetGateway is part of outputs.
+type EgressOnlyInternetGateway struct {
+	Attachments                 []InternetGatewayAttachment `xml:"attachmentSet>item"`
+	EgressOnlyInternetGatewayId *string                     `xml:"egressOnlyInternetGatewayId"`
+	Tags                        []Tag                       `xml:"tagSet>item"`
+}
+
 // ElasticGpuAssociation is part of outputs.
 type ElasticGpuAssociation struct {
 	ElasticGpuAssociationId    *string `xml:"elasticGpuAssociationId"`
@@ -910,6 +2142,11 @@ type ElasticGpuAssociation struct {
 // ElasticGpuSpecification is part of inputs.
 type ElasticGpuSpecification struct {
 	Type *string // Type
+}
+
+// ElasticGpuSpecificationResponse is part of outputs.
+type ElasticGpuSpecificationResponse struct {
+	Type *string `xml:"type"`
 }
 
 // ElasticInferenceAccelerator is part of inputs.
@@ -926,15 +2163,43 @@ type ElasticInferenceAcceleratorAssociation struct {
 	ElasticInferenceAcceleratorAssociationTime  *time.Time `xml:"elasticInferenceAcceleratorAssociationTime"`
 }
 
+// EnaSrdSpecification is part of inputs.
+type EnaSrdSpecification struct {
+	EnaSrdEnabled          *bool                   // EnaSrdEnabled
+	EnaSrdUdpSpecification *EnaSrdUdpSpecification // EnaSrdUdpSpecification
+}
+
 // EnaSrdSpecificationRequest is part of inputs.
 type EnaSrdSpecificationRequest struct {
 	EnaSrdEnabled          *bool                          // EnaSrdEnabled
 	EnaSrdUdpSpecification *EnaSrdUdpSpecificationRequest // EnaSrdUdpSpecification
 }
 
+// EnaSrdUdpSpecification is part of inputs.
+type EnaSrdUdpSpecification struct {
+	EnaSrdUdpEnabled *bool // EnaSrdUdpEnabled
+}
+
 // EnaSrdUdpSpecificationRequest is part of inputs.
 type EnaSrdUdpSpecificationRequest struct {
 	EnaSrdUdpEnabled *bool // EnaSrdUdpEnabled
+}
+
+// EnableEbsEncryptionByDefaultInput holds the parameters of EnableEbsEncryptionByDefault.
+type EnableEbsEncryptionByDefaultInput struct {
+	DryRun *bool // DryRun
+}
+
+// EnableEbsEncryptionByDefaultOutput answers EnableEbsEncryptionByDefault.
+type EnableEbsEncryptionByDefaultOutput struct {
+	EbsEncryptionByDefault *bool `xml:"ebsEncryptionByDefault"`
+}
+
+// EnableVgwRoutePropagationInput holds the parameters of EnableVgwRoutePropagation.
+type EnableVgwRoutePropagationInput struct {
+	DryRun       *bool   // DryRun
+	GatewayId    *string // GatewayId
+	RouteTableId *string // RouteTableId
 }
 
 // EnclaveOptions is part of outputs.
@@ -951,6 +2216,26 @@ type EnclaveOptionsRequest struct {
 type Filter struct {
 	Name   *string  // Name
 	Values []string // Value
+}
+
+// FlowLog is part of outputs.
+type FlowLog struct {
+	CreationTime             *time.Time                  `xml:"creationTime"`
+	DeliverCrossAccountRole  *string                     `xml:"deliverCrossAccountRole"`
+	DeliverLogsErrorMessage  *string                     `xml:"deliverLogsErrorMessage"`
+	DeliverLogsPermissionArn *string                     `xml:"deliverLogsPermissionArn"`
+	DeliverLogsStatus        *string                     `xml:"deliverLogsStatus"`
+	DestinationOptions       *DestinationOptionsResponse `xml:"destinationOptions"`
+	FlowLogId                *string                     `xml:"flowLogId"`
+	FlowLogStatus            *string                     `xml:"flowLogStatus"`
+	LogDestination           *string                     `xml:"logDestination"`
+	LogDestinationType       *string                     `xml:"logDestinationType"`
+	LogFormat                *string                     `xml:"logFormat"`
+	LogGroupName             *string                     `xml:"logGroupName"`
+	MaxAggregationInterval   *int32                      `xml:"maxAggregationInterval"`
+	ResourceId               *string                     `xml:"resourceId"`
+	Tags                     []Tag                       `xml:"tagSet>item"`
+	TrafficType              *string                     `xml:"trafficType"`
 }
 
 // FpgaDeviceInfo is part of outputs.
@@ -997,6 +2282,71 @@ type GetConsoleOutputOutput struct {
 	Timestamp  *time.Time `xml:"timestamp"`
 }
 
+// GetEbsEncryptionByDefaultInput holds the parameters of GetEbsEncryptionByDefault.
+type GetEbsEncryptionByDefaultInput struct {
+	DryRun *bool // DryRun
+}
+
+// GetEbsEncryptionByDefaultOutput answers GetEbsEncryptionByDefault.
+type GetEbsEncryptionByDefaultOutput struct {
+	EbsEncryptionByDefault *bool   `xml:"ebsEncryptionByDefault"`
+	SseType                *string `xml:"sseType"`
+}
+
+// GetManagedPrefixListAssociationsInput holds the parameters of GetManagedPrefixListAssociations.
+type GetManagedPrefixListAssociationsInput struct {
+	DryRun       *bool   // DryRun
+	MaxResults   *int32  // MaxResults
+	NextToken    *string // NextToken
+	PrefixListId *string // PrefixListId
+}
+
+// GetManagedPrefixListAssociationsOutput answers GetManagedPrefixListAssociations.
+type GetManagedPrefixListAssociationsOutput struct {
+	NextToken              *string                 `xml:"nextToken"`
+	PrefixListAssociations []PrefixListAssociation `xml:"prefixListAssociationSet>item"`
+}
+
+// GetManagedPrefixListEntriesInput holds the parameters of GetManagedPrefixListEntries.
+type GetManagedPrefixListEntriesInput struct {
+	DryRun        *bool   // DryRun
+	MaxResults    *int32  // MaxResults
+	NextToken     *string // NextToken
+	PrefixListId  *string // PrefixListId
+	TargetVersion *int64  // TargetVersion
+}
+
+// GetManagedPrefixListEntriesOutput answers GetManagedPrefixListEntries.
+type GetManagedPrefixListEntriesOutput struct {
+	Entries   []PrefixListEntry `xml:"entrySet>item"`
+	NextToken *string           `xml:"nextToken"`
+}
+
+// GetPasswordDataInput holds the parameters of GetPasswordData.
+type GetPasswordDataInput struct {
+	DryRun     *bool   // DryRun
+	InstanceId *string // InstanceId
+}
+
+// GetPasswordDataOutput answers GetPasswordData.
+type GetPasswordDataOutput struct {
+	InstanceId   *string    `xml:"instanceId"`
+	PasswordData *string    `xml:"passwordData"`
+	Timestamp    *time.Time `xml:"timestamp"`
+}
+
+// GetSessionTokenInput holds the parameters of GetSessionToken.
+type GetSessionTokenInput struct {
+	DurationSeconds *int32  // DurationSeconds
+	SerialNumber    *string // SerialNumber
+	TokenCode       *string // TokenCode
+}
+
+// GetSessionTokenOutput answers GetSessionToken.
+type GetSessionTokenOutput struct {
+	Credentials *Credentials `xml:"Credentials"`
+}
+
 // GpuDeviceInfo is part of outputs.
 type GpuDeviceInfo struct {
 	Count        *int32               `xml:"count"`
@@ -1032,6 +2382,16 @@ type HibernationOptionsRequest struct {
 	Configured *bool // Configured
 }
 
+// IKEVersionsListValue is part of outputs.
+type IKEVersionsListValue struct {
+	Value *string `xml:"value"`
+}
+
+// IKEVersionsRequestListValue is part of inputs.
+type IKEVersionsRequestListValue struct {
+	Value *string // Value
+}
+
 // IamInstanceProfile is part of outputs.
 type IamInstanceProfile struct {
 	Arn *string `xml:"arn"`
@@ -1042,6 +2402,12 @@ type IamInstanceProfile struct {
 type IamInstanceProfileSpecification struct {
 	Arn  *string // Arn
 	Name *string // Name
+}
+
+// IcmpTypeCode is part of inputs and outputs.
+type IcmpTypeCode struct {
+	Code *int32 `xml:"code"`
+	Type *int32 `xml:"type"`
 }
 
 // Image is part of outputs.
@@ -1241,6 +2607,12 @@ type InstanceBlockDeviceMappingSpecification struct {
 	VirtualName *string                              // VirtualName
 }
 
+// InstanceCreditSpecification is part of outputs.
+type InstanceCreditSpecification struct {
+	CpuCredits *string `xml:"cpuCredits"`
+	InstanceId *string `xml:"instanceId"`
+}
+
 // InstanceIpv4Prefix is part of outputs.
 type InstanceIpv4Prefix struct {
 	Ipv4Prefix *string `xml:"ipv4Prefix"`
@@ -1250,6 +2622,11 @@ type InstanceIpv4Prefix struct {
 type InstanceIpv6Address struct {
 	Ipv6Address   *string `xml:"ipv6Address"`
 	IsPrimaryIpv6 *bool   `xml:"isPrimaryIpv6"`
+}
+
+// InstanceIpv6AddressRequest is part of inputs.
+type InstanceIpv6AddressRequest struct {
+	Ipv6Address *string // Ipv6Address
 }
 
 // InstanceIpv6Prefix is part of outputs.
@@ -1290,6 +2667,12 @@ type InstanceMetadataOptionsResponse struct {
 	HttpTokens              *string `xml:"httpTokens"`
 	InstanceMetadataTags    *string `xml:"instanceMetadataTags"`
 	State                   *string `xml:"state"`
+}
+
+// InstanceMonitoring is part of outputs.
+type InstanceMonitoring struct {
+	InstanceId *string     `xml:"instanceId"`
+	Monitoring *Monitoring `xml:"monitoring"`
 }
 
 // InstanceNetworkInterface is part of outputs.
@@ -1367,6 +2750,62 @@ type InstancePrivateIpAddress struct {
 	Primary          *bool                                `xml:"primary"`
 	PrivateDnsName   *string                              `xml:"privateDnsName"`
 	PrivateIpAddress *string                              `xml:"privateIpAddress"`
+}
+
+// InstanceRequirements is part of outputs.
+type InstanceRequirements struct {
+	AcceleratorCount                               *AcceleratorCount          `xml:"acceleratorCount"`
+	AcceleratorManufacturers                       []string                   `xml:"acceleratorManufacturerSet>item"`
+	AcceleratorNames                               []string                   `xml:"acceleratorNameSet>item"`
+	AcceleratorTotalMemoryMiB                      *AcceleratorTotalMemoryMiB `xml:"acceleratorTotalMemoryMiB"`
+	AcceleratorTypes                               []string                   `xml:"acceleratorTypeSet>item"`
+	AllowedInstanceTypes                           []string                   `xml:"allowedInstanceTypeSet>item"`
+	BareMetal                                      *string                    `xml:"bareMetal"`
+	BaselineEbsBandwidthMbps                       *BaselineEbsBandwidthMbps  `xml:"baselineEbsBandwidthMbps"`
+	BurstablePerformance                           *string                    `xml:"burstablePerformance"`
+	CpuManufacturers                               []string                   `xml:"cpuManufacturerSet>item"`
+	ExcludedInstanceTypes                          []string                   `xml:"excludedInstanceTypeSet>item"`
+	InstanceGenerations                            []string                   `xml:"instanceGenerationSet>item"`
+	LocalStorage                                   *string                    `xml:"localStorage"`
+	LocalStorageTypes                              []string                   `xml:"localStorageTypeSet>item"`
+	MaxSpotPriceAsPercentageOfOptimalOnDemandPrice *int32                     `xml:"maxSpotPriceAsPercentageOfOptimalOnDemandPrice"`
+	MemoryGiBPerVCpu                               *MemoryGiBPerVCpu          `xml:"memoryGiBPerVCpu"`
+	MemoryMiB                                      *MemoryMiB                 `xml:"memoryMiB"`
+	NetworkBandwidthGbps                           *NetworkBandwidthGbps      `xml:"networkBandwidthGbps"`
+	NetworkInterfaceCount                          *NetworkInterfaceCount     `xml:"networkInterfaceCount"`
+	OnDemandMaxPricePercentageOverLowestPrice      *int32                     `xml:"onDemandMaxPricePercentageOverLowestPrice"`
+	RequireHibernateSupport                        *bool                      `xml:"requireHibernateSupport"`
+	SpotMaxPricePercentageOverLowestPrice          *int32                     `xml:"spotMaxPricePercentageOverLowestPrice"`
+	TotalLocalStorageGB                            *TotalLocalStorageGB       `xml:"totalLocalStorageGB"`
+	VCpuCount                                      *VCpuCountRange            `xml:"vCpuCount"`
+}
+
+// InstanceRequirementsRequest is part of inputs.
+type InstanceRequirementsRequest struct {
+	AcceleratorCount                               *AcceleratorCountRequest          // AcceleratorCount
+	AcceleratorManufacturers                       []string                          // AcceleratorManufacturer
+	AcceleratorNames                               []string                          // AcceleratorName
+	AcceleratorTotalMemoryMiB                      *AcceleratorTotalMemoryMiBRequest // AcceleratorTotalMemoryMiB
+	AcceleratorTypes                               []string                          // AcceleratorType
+	AllowedInstanceTypes                           []string                          // AllowedInstanceType
+	BareMetal                                      *string                           // BareMetal
+	BaselineEbsBandwidthMbps                       *BaselineEbsBandwidthMbpsRequest  // BaselineEbsBandwidthMbps
+	BurstablePerformance                           *string                           // BurstablePerformance
+	CpuManufacturers                               []string                          // CpuManufacturer
+	ExcludedInstanceTypes                          []string                          // ExcludedInstanceType
+	InstanceGenerations                            []string                          // InstanceGeneration
+	LocalStorage                                   *string                           // LocalStorage
+	LocalStorageTypes                              []string                          // LocalStorageType
+	MaxSpotPriceAsPercentageOfOptimalOnDemandPrice *int32                            // MaxSpotPriceAsPercentageOfOptimalOnDemandPrice
+	MemoryGiBPerVCpu                               *MemoryGiBPerVCpuRequest          // MemoryGiBPerVCpu
+	MemoryMiB                                      *MemoryMiBRequest                 // MemoryMiB
+	NetworkBandwidthGbps                           *NetworkBandwidthGbpsRequest      // NetworkBandwidthGbps
+	NetworkInterfaceCount                          *NetworkInterfaceCountRequest     // NetworkInterfaceCount
+	OnDemandMaxPricePercentageOverLowestPrice      *int32                            // OnDemandMaxPricePercentageOverLowestPrice
+	RequireHibernateSupport                        *bool                             // RequireHibernateSupport
+	SpotMaxPricePercentageOverLowestPrice          *int32                            // SpotMaxPricePercentageOverLowestPrice
+	TotalLocalStorageGB                            *TotalLocalStorageGBRequest       // TotalLocalStorageGB
+	VCpuCount                                      *VCpuCountRangeRequest            // VCpuCount
 }
 
 // InstanceState is part of outputs.
@@ -1506,6 +2945,16 @@ type Ipv4PrefixSpecificationRequest struct {
 	Ipv4Prefix *string // Ipv4Prefix
 }
 
+// Ipv4PrefixSpecificationResponse is part of outputs.
+type Ipv4PrefixSpecificationResponse struct {
+	Ipv4Prefix *string `xml:"ipv4Prefix"`
+}
+
+// Ipv6CidrBlock is part of outputs.
+type Ipv6CidrBlock struct {
+	Ipv6CidrBlock *string `xml:"ipv6CidrBlock"`
+}
+
 // Ipv6PrefixSpecification is part of outputs.
 type Ipv6PrefixSpecification struct {
 	Ipv6Prefix *string `xml:"ipv6Prefix"`
@@ -1514,6 +2963,11 @@ type Ipv6PrefixSpecification struct {
 // Ipv6PrefixSpecificationRequest is part of inputs.
 type Ipv6PrefixSpecificationRequest struct {
 	Ipv6Prefix *string // Ipv6Prefix
+}
+
+// Ipv6PrefixSpecificationResponse is part of outputs.
+type Ipv6PrefixSpecificationResponse struct {
+	Ipv6Prefix *string `xml:"ipv6Prefix"`
 }
 
 // Ipv6Range is part of inputs and outputs.
@@ -1556,11 +3010,338 @@ type LaunchPermissionModifications struct {
 	Remove []LaunchPermission // Remove
 }
 
+// LaunchTemplate is part of outputs.
+type LaunchTemplate struct {
+	CreateTime           *time.Time `xml:"createTime"`
+	CreatedBy            *string    `xml:"createdBy"`
+	DefaultVersionNumber *int64     `xml:"defaultVersionNumber"`
+	LatestVersionNumber  *int64     `xml:"latestVersionNumber"`
+	LaunchTemplateId     *string    `xml:"launchTemplateId"`
+	LaunchTemplateName   *string    `xml:"launchTemplateName"`
+	Tags                 []Tag      `xml:"tagSet>item"`
+}
+
+// LaunchTemplateBlockDeviceMapping is part of outputs.
+type LaunchTemplateBlockDeviceMapping struct {
+	DeviceName  *string                       `xml:"deviceName"`
+	Ebs         *LaunchTemplateEbsBlockDevice `xml:"ebs"`
+	NoDevice    *string                       `xml:"noDevice"`
+	VirtualName *string                       `xml:"virtualName"`
+}
+
+// LaunchTemplateBlockDeviceMappingRequest is part of inputs.
+type LaunchTemplateBlockDeviceMappingRequest struct {
+	DeviceName  *string                              // DeviceName
+	Ebs         *LaunchTemplateEbsBlockDeviceRequest // Ebs
+	NoDevice    *string                              // NoDevice
+	VirtualName *string                              // VirtualName
+}
+
+// LaunchTemplateCapacityReservationSpecificationRequest is part of inputs.
+type LaunchTemplateCapacityReservationSpecificationRequest struct {
+	CapacityReservationPreference *string                    // CapacityReservationPreference
+	CapacityReservationTarget     *CapacityReservationTarget // CapacityReservationTarget
+}
+
+// LaunchTemplateCapacityReservationSpecificationResponse is part of outputs.
+type LaunchTemplateCapacityReservationSpecificationResponse struct {
+	CapacityReservationPreference *string                            `xml:"capacityReservationPreference"`
+	CapacityReservationTarget     *CapacityReservationTargetResponse `xml:"capacityReservationTarget"`
+}
+
+// LaunchTemplateCpuOptions is part of outputs.
+type LaunchTemplateCpuOptions struct {
+	AmdSevSnp      *string `xml:"amdSevSnp"`
+	CoreCount      *int32  `xml:"coreCount"`
+	ThreadsPerCore *int32  `xml:"threadsPerCore"`
+}
+
+// LaunchTemplateCpuOptionsRequest is part of inputs.
+type LaunchTemplateCpuOptionsRequest struct {
+	AmdSevSnp      *string // AmdSevSnp
+	CoreCount      *int32  // CoreCount
+	ThreadsPerCore *int32  // ThreadsPerCore
+}
+
+// LaunchTemplateEbsBlockDevice is part of outputs.
+type LaunchTemplateEbsBlockDevice struct {
+	DeleteOnTermination *bool   `xml:"deleteOnTermination"`
+	Encrypted           *bool   `xml:"encrypted"`
+	Iops                *int32  `xml:"iops"`
+	KmsKeyId            *string `xml:"kmsKeyId"`
+	SnapshotId          *string `xml:"snapshotId"`
+	Throughput          *int32  `xml:"throughput"`
+	VolumeSize          *int32  `xml:"volumeSize"`
+	VolumeType          *string `xml:"volumeType"`
+}
+
+// LaunchTemplateEbsBlockDeviceRequest is part of inputs.
+type LaunchTemplateEbsBlockDeviceRequest struct {
+	DeleteOnTermination *bool   // DeleteOnTermination
+	Encrypted           *bool   // Encrypted
+	Iops                *int32  // Iops
+	KmsKeyId            *string // KmsKeyId
+	SnapshotId          *string // SnapshotId
+	Throughput          *int32  // Throughput
+	VolumeSize          *int32  // VolumeSize
+	VolumeType          *string // VolumeType
+}
+
+// LaunchTemplateElasticInferenceAccelerator is part of inputs.
+type LaunchTemplateElasticInferenceAccelerator struct {
+	Count *int32  // Count
+	Type  *string // Type
+}
+
+// LaunchTemplateElasticInferenceAcceleratorResponse is part of outputs.
+type LaunchTemplateElasticInferenceAcceleratorResponse struct {
+	Count *int32  `xml:"count"`
+	Type  *string `xml:"type"`
+}
+
+// LaunchTemplateEnaSrdSpecification is part of outputs.
+type LaunchTemplateEnaSrdSpecification struct {
+	EnaSrdEnabled          *bool                                 `xml:"enaSrdEnabled"`
+	EnaSrdUdpSpecification *LaunchTemplateEnaSrdUdpSpecification `xml:"enaSrdUdpSpecification"`
+}
+
+// LaunchTemplateEnaSrdUdpSpecification is part of outputs.
+type LaunchTemplateEnaSrdUdpSpecification struct {
+	EnaSrdUdpEnabled *bool `xml:"enaSrdUdpEnabled"`
+}
+
+// LaunchTemplateEnclaveOptions is part of outputs.
+type LaunchTemplateEnclaveOptions struct {
+	Enabled *bool `xml:"enabled"`
+}
+
+// LaunchTemplateEnclaveOptionsRequest is part of inputs.
+type LaunchTemplateEnclaveOptionsRequest struct {
+	Enabled *bool // Enabled
+}
+
+// LaunchTemplateHibernationOptions is part of outputs.
+type LaunchTemplateHibernationOptions struct {
+	Configured *bool `xml:"configured"`
+}
+
+// LaunchTemplateHibernationOptionsRequest is part of inputs.
+type LaunchTemplateHibernationOptionsRequest struct {
+	Configured *bool // Configured
+}
+
+// LaunchTemplateIamInstanceProfileSpecification is part of outputs.
+type LaunchTemplateIamInstanceProfileSpecification struct {
+	Arn  *string `xml:"arn"`
+	Name *string `xml:"name"`
+}
+
+// LaunchTemplateIamInstanceProfileSpecificationRequest is part of inputs.
+type LaunchTemplateIamInstanceProfileSpecificationRequest struct {
+	Arn  *string // Arn
+	Name *string // Name
+}
+
+// LaunchTemplateInstanceMaintenanceOptions is part of outputs.
+type LaunchTemplateInstanceMaintenanceOptions struct {
+	AutoRecovery *string `xml:"autoRecovery"`
+}
+
+// LaunchTemplateInstanceMaintenanceOptionsRequest is part of inputs.
+type LaunchTemplateInstanceMaintenanceOptionsRequest struct {
+	AutoRecovery *string // AutoRecovery
+}
+
+// LaunchTemplateInstanceMarketOptions is part of outputs.
+type LaunchTemplateInstanceMarketOptions struct {
+	MarketType  *string                          `xml:"marketType"`
+	SpotOptions *LaunchTemplateSpotMarketOptions `xml:"spotOptions"`
+}
+
+// LaunchTemplateInstanceMarketOptionsRequest is part of inputs.
+type LaunchTemplateInstanceMarketOptionsRequest struct {
+	MarketType  *string                                 // MarketType
+	SpotOptions *LaunchTemplateSpotMarketOptionsRequest // SpotOptions
+}
+
+// LaunchTemplateInstanceMetadataOptions is part of outputs.
+type LaunchTemplateInstanceMetadataOptions struct {
+	HttpEndpoint            *string `xml:"httpEndpoint"`
+	HttpProtocolIpv6        *string `xml:"httpProtocolIpv6"`
+	HttpPutResponseHopLimit *int32  `xml:"httpPutResponseHopLimit"`
+	HttpTokens              *string `xml:"httpTokens"`
+	InstanceMetadataTags    *string `xml:"instanceMetadataTags"`
+	State                   *string `xml:"state"`
+}
+
+// LaunchTemplateInstanceMetadataOptionsRequest is part of inputs.
+type LaunchTemplateInstanceMetadataOptionsRequest struct {
+	HttpEndpoint            *string // HttpEndpoint
+	HttpProtocolIpv6        *string // HttpProtocolIpv6
+	HttpPutResponseHopLimit *int32  // HttpPutResponseHopLimit
+	HttpTokens              *string // HttpTokens
+	InstanceMetadataTags    *string // InstanceMetadataTags
+}
+
+// LaunchTemplateInstanceNetworkInterfaceSpecification is part of outputs.
+type LaunchTemplateInstanceNetworkInterfaceSpecification struct {
+	AssociateCarrierIpAddress       *bool                              `xml:"associateCarrierIpAddress"`
+	AssociatePublicIpAddress        *bool                              `xml:"associatePublicIpAddress"`
+	ConnectionTrackingSpecification *ConnectionTrackingSpecification   `xml:"connectionTrackingSpecification"`
+	DeleteOnTermination             *bool                              `xml:"deleteOnTermination"`
+	Description                     *string                            `xml:"description"`
+	DeviceIndex                     *int32                             `xml:"deviceIndex"`
+	EnaSrdSpecification             *LaunchTemplateEnaSrdSpecification `xml:"enaSrdSpecification"`
+	Groups                          []string                           `xml:"groupSet>groupId"`
+	InterfaceType                   *string                            `xml:"interfaceType"`
+	Ipv4PrefixCount                 *int32                             `xml:"ipv4PrefixCount"`
+	Ipv4Prefixes                    []Ipv4PrefixSpecificationResponse  `xml:"ipv4PrefixSet>item"`
+	Ipv6AddressCount                *int32                             `xml:"ipv6AddressCount"`
+	Ipv6Addresses                   []InstanceIpv6Address              `xml:"ipv6AddressesSet>item"`
+	Ipv6PrefixCount                 *int32                             `xml:"ipv6PrefixCount"`
+	Ipv6Prefixes                    []Ipv6PrefixSpecificationResponse  `xml:"ipv6PrefixSet>item"`
+	NetworkCardIndex                *int32                             `xml:"networkCardIndex"`
+	NetworkInterfaceId              *string                            `xml:"networkInterfaceId"`
+	PrimaryIpv6                     *bool                              `xml:"primaryIpv6"`
+	PrivateIpAddress                *string                            `xml:"privateIpAddress"`
+	PrivateIpAddresses              []PrivateIpAddressSpecification    `xml:"privateIpAddressesSet>item"`
+	SecondaryPrivateIpAddressCount  *int32                             `xml:"secondaryPrivateIpAddressCount"`
+	SubnetId                        *string                            `xml:"subnetId"`
+}
+
+// LaunchTemplateInstanceNetworkInterfaceSpecificationRequest is part of inputs.
+type LaunchTemplateInstanceNetworkInterfaceSpecificationRequest struct {
+	AssociateCarrierIpAddress       *bool                                   // AssociateCarrierIpAddress
+	AssociatePublicIpAddress        *bool                                   // AssociatePublicIpAddress
+	ConnectionTrackingSpecification *ConnectionTrackingSpecificationRequest // ConnectionTrackingSpecification
+	DeleteOnTermination             *bool                                   // DeleteOnTermination
+	Description                     *string                                 // Description
+	DeviceIndex                     *int32                                  // DeviceIndex
+	EnaSrdSpecification             *EnaSrdSpecificationRequest             // EnaSrdSpecification
+	Groups                          []string                                // SecurityGroupId
+	InterfaceType                   *string                                 // InterfaceType
+	Ipv4PrefixCount                 *int32                                  // Ipv4PrefixCount
+	Ipv4Prefixes                    []Ipv4PrefixSpecificationRequest        // Ipv4Prefix
+	Ipv6AddressCount                *int32                                  // Ipv6AddressCount
+	Ipv6Addresses                   []InstanceIpv6AddressRequest            // Ipv6Addresses
+	Ipv6PrefixCount                 *int32                                  // Ipv6PrefixCount
+	Ipv6Prefixes                    []Ipv6PrefixSpecificationRequest        // Ipv6Prefix
+	NetworkCardIndex                *int32                                  // NetworkCardIndex
+	NetworkInterfaceId              *string                                 // NetworkInterfaceId
+	PrimaryIpv6                     *bool                                   // PrimaryIpv6
+	PrivateIpAddress                *string                                 // PrivateIpAddress
+	PrivateIpAddresses              []PrivateIpAddressSpecification         // PrivateIpAddresses
+	SecondaryPrivateIpAddressCount  *int32                                  // SecondaryPrivateIpAddressCount
+	SubnetId                        *string                                 // SubnetId
+}
+
+// LaunchTemplateLicenseConfiguration is part of outputs.
+type LaunchTemplateLicenseConfiguration struct {
+	LicenseConfigurationArn *string `xml:"licenseConfigurationArn"`
+}
+
+// LaunchTemplateLicenseConfigurationRequest is part of inputs.
+type LaunchTemplateLicenseConfigurationRequest struct {
+	LicenseConfigurationArn *string // LicenseConfigurationArn
+}
+
+// LaunchTemplatePlacement is part of outputs.
+type LaunchTemplatePlacement struct {
+	Affinity             *string `xml:"affinity"`
+	AvailabilityZone     *string `xml:"availabilityZone"`
+	GroupId              *string `xml:"groupId"`
+	GroupName            *string `xml:"groupName"`
+	HostId               *string `xml:"hostId"`
+	HostResourceGroupArn *string `xml:"hostResourceGroupArn"`
+	PartitionNumber      *int32  `xml:"partitionNumber"`
+	SpreadDomain         *string `xml:"spreadDomain"`
+	Tenancy              *string `xml:"tenancy"`
+}
+
+// LaunchTemplatePlacementRequest is part of inputs.
+type LaunchTemplatePlacementRequest struct {
+	Affinity             *string // Affinity
+	AvailabilityZone     *string // AvailabilityZone
+	GroupId              *string // GroupId
+	GroupName            *string // GroupName
+	HostId               *string // HostId
+	HostResourceGroupArn *string // HostResourceGroupArn
+	PartitionNumber      *int32  // PartitionNumber
+	SpreadDomain         *string // SpreadDomain
+	Tenancy              *string // Tenancy
+}
+
+// LaunchTemplatePrivateDnsNameOptions is part of outputs.
+type LaunchTemplatePrivateDnsNameOptions struct {
+	EnableResourceNameDnsAAAARecord *bool   `xml:"enableResourceNameDnsAAAARecord"`
+	EnableResourceNameDnsARecord    *bool   `xml:"enableResourceNameDnsARecord"`
+	HostnameType                    *string `xml:"hostnameType"`
+}
+
+// LaunchTemplatePrivateDnsNameOptionsRequest is part of inputs.
+type LaunchTemplatePrivateDnsNameOptionsRequest struct {
+	EnableResourceNameDnsAAAARecord *bool   // EnableResourceNameDnsAAAARecord
+	EnableResourceNameDnsARecord    *bool   // EnableResourceNameDnsARecord
+	HostnameType                    *string // HostnameType
+}
+
 // LaunchTemplateSpecification is part of inputs.
 type LaunchTemplateSpecification struct {
 	LaunchTemplateId   *string // LaunchTemplateId
 	LaunchTemplateName *string // LaunchTemplateName
 	Version            *string // Version
+}
+
+// LaunchTemplateSpotMarketOptions is part of outputs.
+type LaunchTemplateSpotMarketOptions struct {
+	BlockDurationMinutes         *int32     `xml:"blockDurationMinutes"`
+	InstanceInterruptionBehavior *string    `xml:"instanceInterruptionBehavior"`
+	MaxPrice                     *string    `xml:"maxPrice"`
+	SpotInstanceType             *string    `xml:"spotInstanceType"`
+	ValidUntil                   *time.Time `xml:"validUntil"`
+}
+
+// LaunchTemplateSpotMarketOptionsRequest is part of inputs.
+type LaunchTemplateSpotMarketOptionsRequest struct {
+	BlockDurationMinutes         *int32     // BlockDurationMinutes
+	InstanceInterruptionBehavior *string    // InstanceInterruptionBehavior
+	MaxPrice                     *string    // MaxPrice
+	SpotInstanceType             *string    // SpotInstanceType
+	ValidUntil                   *time.Time // ValidUntil
+}
+
+// LaunchTemplateTagSpecification is part of outputs.
+type LaunchTemplateTagSpecification struct {
+	ResourceType *string `xml:"resourceType"`
+	Tags         []Tag   `xml:"tagSet>item"`
+}
+
+// LaunchTemplateTagSpecificationRequest is part of inputs.
+type LaunchTemplateTagSpecificationRequest struct {
+	ResourceType *string // ResourceType
+	Tags         []Tag   // Tag
+}
+
+// LaunchTemplateVersion is part of outputs.
+type LaunchTemplateVersion struct {
+	CreateTime         *time.Time                  `xml:"createTime"`
+	CreatedBy          *string                     `xml:"createdBy"`
+	DefaultVersion     *bool                       `xml:"defaultVersion"`
+	LaunchTemplateData *ResponseLaunchTemplateData `xml:"launchTemplateData"`
+	LaunchTemplateId   *string                     `xml:"launchTemplateId"`
+	LaunchTemplateName *string                     `xml:"launchTemplateName"`
+	VersionDescription *string                     `xml:"versionDescription"`
+	VersionNumber      *int64                      `xml:"versionNumber"`
+}
+
+// LaunchTemplatesMonitoring is part of outputs.
+type LaunchTemplatesMonitoring struct {
+	Enabled *bool `xml:"enabled"`
+}
+
+// LaunchTemplatesMonitoringRequest is part of inputs.
+type LaunchTemplatesMonitoringRequest struct {
+	Enabled *bool // Enabled
 }
 
 // LicenseConfiguration is part of outputs.
@@ -1571,6 +3352,20 @@ type LicenseConfiguration struct {
 // LicenseConfigurationRequest is part of inputs.
 type LicenseConfigurationRequest struct {
 	LicenseConfigurationArn *string // LicenseConfigurationArn
+}
+
+// ManagedPrefixList is part of outputs.
+type ManagedPrefixList struct {
+	AddressFamily  *string `xml:"addressFamily"`
+	MaxEntries     *int32  `xml:"maxEntries"`
+	OwnerId        *string `xml:"ownerId"`
+	PrefixListArn  *string `xml:"prefixListArn"`
+	PrefixListId   *string `xml:"prefixListId"`
+	PrefixListName *string `xml:"prefixListName"`
+	State          *string `xml:"state"`
+	StateMessage   *string `xml:"stateMessage"`
+	Tags           []Tag   `xml:"tagSet>item"`
+	Version        *int64  `xml:"version"`
 }
 
 // MediaAcceleratorInfo is part of outputs.
@@ -1592,9 +3387,33 @@ type MediaDeviceMemoryInfo struct {
 	SizeInMiB *int32 `xml:"sizeInMiB"`
 }
 
+// MemoryGiBPerVCpu is part of outputs.
+type MemoryGiBPerVCpu struct {
+	Max *float64 `xml:"max"`
+	Min *float64 `xml:"min"`
+}
+
+// MemoryGiBPerVCpuRequest is part of inputs.
+type MemoryGiBPerVCpuRequest struct {
+	Max *float64 // Max
+	Min *float64 // Min
+}
+
 // MemoryInfo is part of outputs.
 type MemoryInfo struct {
 	SizeInMiB *int64 `xml:"sizeInMiB"`
+}
+
+// MemoryMiB is part of outputs.
+type MemoryMiB struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// MemoryMiBRequest is part of inputs.
+type MemoryMiBRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
 }
 
 // ModifyImageAttributeInput holds the parameters of ModifyImageAttribute.
@@ -1635,6 +3454,90 @@ type ModifyInstanceAttributeInput struct {
 	Value                             *string                                   // Value
 }
 
+// ModifyInstanceMetadataOptionsInput holds the parameters of ModifyInstanceMetadataOptions.
+type ModifyInstanceMetadataOptionsInput struct {
+	DryRun                  *bool   // DryRun
+	HttpEndpoint            *string // HttpEndpoint
+	HttpProtocolIpv6        *string // HttpProtocolIpv6
+	HttpPutResponseHopLimit *int32  // HttpPutResponseHopLimit
+	HttpTokens              *string // HttpTokens
+	InstanceId              *string // InstanceId
+	InstanceMetadataTags    *string // InstanceMetadataTags
+}
+
+// ModifyInstanceMetadataOptionsOutput answers ModifyInstanceMetadataOptions.
+type ModifyInstanceMetadataOptionsOutput struct {
+	InstanceId              *string                          `xml:"instanceId"`
+	InstanceMetadataOptions *InstanceMetadataOptionsResponse `xml:"instanceMetadataOptions"`
+}
+
+// ModifyLaunchTemplateInput holds the parameters of ModifyLaunchTemplate.
+type ModifyLaunchTemplateInput struct {
+	ClientToken        *string // ClientToken
+	DefaultVersion     *string // SetDefaultVersion
+	DryRun             *bool   // DryRun
+	LaunchTemplateId   *string // LaunchTemplateId
+	LaunchTemplateName *string // LaunchTemplateName
+}
+
+// ModifyLaunchTemplateOutput answers ModifyLaunchTemplate.
+type ModifyLaunchTemplateOutput struct {
+	LaunchTemplate *LaunchTemplate `xml:"launchTemplate"`
+}
+
+// ModifyManagedPrefixListInput holds the parameters of ModifyManagedPrefixList.
+type ModifyManagedPrefixListInput struct {
+	AddEntries     []AddPrefixListEntry    // AddEntry
+	CurrentVersion *int64                  // CurrentVersion
+	DryRun         *bool                   // DryRun
+	MaxEntries     *int32                  // MaxEntries
+	PrefixListId   *string                 // PrefixListId
+	PrefixListName *string                 // PrefixListName
+	RemoveEntries  []RemovePrefixListEntry // RemoveEntry
+}
+
+// ModifyManagedPrefixListOutput answers ModifyManagedPrefixList.
+type ModifyManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList `xml:"prefixList"`
+}
+
+// ModifyNetworkInterfaceAttributeInput holds the parameters of ModifyNetworkInterfaceAttribute.
+type ModifyNetworkInterfaceAttributeInput struct {
+	AssociatePublicIpAddress        *bool                                   // AssociatePublicIpAddress
+	Attachment                      *NetworkInterfaceAttachmentChanges      // Attachment
+	ConnectionTrackingSpecification *ConnectionTrackingSpecificationRequest // ConnectionTrackingSpecification
+	Description                     *AttributeValue                         // Description
+	DryRun                          *bool                                   // DryRun
+	EnaSrdSpecification             *EnaSrdSpecification                    // EnaSrdSpecification
+	EnablePrimaryIpv6               *bool                                   // EnablePrimaryIpv6
+	Groups                          []string                                // SecurityGroupId
+	NetworkInterfaceId              *string                                 // NetworkInterfaceId
+	SourceDestCheck                 *AttributeBooleanValue                  // SourceDestCheck
+}
+
+// ModifySecurityGroupRulesInput holds the parameters of ModifySecurityGroupRules.
+type ModifySecurityGroupRulesInput struct {
+	DryRun             *bool                     // DryRun
+	GroupId            *string                   // GroupId
+	SecurityGroupRules []SecurityGroupRuleUpdate // SecurityGroupRule
+}
+
+// ModifySecurityGroupRulesOutput answers ModifySecurityGroupRules.
+type ModifySecurityGroupRulesOutput struct {
+	Return *bool `xml:"return"`
+}
+
+// ModifySnapshotAttributeInput holds the parameters of ModifySnapshotAttribute.
+type ModifySnapshotAttributeInput struct {
+	Attribute              *string                              // Attribute
+	CreateVolumePermission *CreateVolumePermissionModifications // CreateVolumePermission
+	DryRun                 *bool                                // DryRun
+	GroupNames             []string                             // UserGroup
+	OperationType          *string                              // OperationType
+	SnapshotId             *string                              // SnapshotId
+	UserIds                []string                             // UserId
+}
+
 // ModifySubnetAttributeInput holds the parameters of ModifySubnetAttribute.
 type ModifySubnetAttributeInput struct {
 	AssignIpv6AddressOnCreation             *AttributeBooleanValue // AssignIpv6AddressOnCreation
@@ -1650,6 +3553,29 @@ type ModifySubnetAttributeInput struct {
 	SubnetId                                *string                // SubnetId
 }
 
+// ModifyVolumeAttributeInput holds the parameters of ModifyVolumeAttribute.
+type ModifyVolumeAttributeInput struct {
+	AutoEnableIO *AttributeBooleanValue // AutoEnableIO
+	DryRun       *bool                  // DryRun
+	VolumeId     *string                // VolumeId
+}
+
+// ModifyVolumeInput holds the parameters of ModifyVolume.
+type ModifyVolumeInput struct {
+	DryRun             *bool   // DryRun
+	Iops               *int32  // Iops
+	MultiAttachEnabled *bool   // MultiAttachEnabled
+	Size               *int32  // Size
+	Throughput         *int32  // Throughput
+	VolumeId           *string // VolumeId
+	VolumeType         *string // VolumeType
+}
+
+// ModifyVolumeOutput answers ModifyVolume.
+type ModifyVolumeOutput struct {
+	VolumeModification *VolumeModification `xml:"volumeModification"`
+}
+
 // ModifyVpcAttributeInput holds the parameters of ModifyVpcAttribute.
 type ModifyVpcAttributeInput struct {
 	EnableDnsHostnames               *AttributeBooleanValue // EnableDnsHostnames
@@ -1658,9 +3584,102 @@ type ModifyVpcAttributeInput struct {
 	VpcId                            *string                // VpcId
 }
 
+// ModifyVpcTenancyInput holds the parameters of ModifyVpcTenancy.
+type ModifyVpcTenancyInput struct {
+	DryRun          *bool   // DryRun
+	InstanceTenancy *string // InstanceTenancy
+	VpcId           *string // VpcId
+}
+
+// ModifyVpcTenancyOutput answers ModifyVpcTenancy.
+type ModifyVpcTenancyOutput struct {
+	ReturnValue *bool `xml:"return"`
+}
+
+// MonitorInstancesInput holds the parameters of MonitorInstances.
+type MonitorInstancesInput struct {
+	DryRun      *bool    // DryRun
+	InstanceIds []string // InstanceId
+}
+
+// MonitorInstancesOutput answers MonitorInstances.
+type MonitorInstancesOutput struct {
+	InstanceMonitorings []InstanceMonitoring `xml:"instancesSet>item"`
+}
+
 // Monitoring is part of outputs.
 type Monitoring struct {
 	State *string `xml:"state"`
+}
+
+// NatGateway is part of outputs.
+type NatGateway struct {
+	ConnectivityType     *string               `xml:"connectivityType"`
+	CreateTime           *time.Time            `xml:"createTime"`
+	DeleteTime           *time.Time            `xml:"deleteTime"`
+	FailureCode          *string               `xml:"failureCode"`
+	FailureMessage       *string               `xml:"failureMessage"`
+	NatGatewayAddresses  []NatGatewayAddress   `xml:"natGatewayAddressSet>item"`
+	NatGatewayId         *string               `xml:"natGatewayId"`
+	ProvisionedBandwidth *ProvisionedBandwidth `xml:"provisionedBandwidth"`
+	State                *string               `xml:"state"`
+	SubnetId             *string               `xml:"subnetId"`
+	Tags                 []Tag                 `xml:"tagSet>item"`
+	VpcId                *string               `xml:"vpcId"`
+}
+
+// NatGatewayAddress is part of outputs.
+type NatGatewayAddress struct {
+	AllocationId       *string `xml:"allocationId"`
+	AssociationId      *string `xml:"associationId"`
+	FailureMessage     *string `xml:"failureMessage"`
+	IsPrimary          *bool   `xml:"isPrimary"`
+	NetworkInterfaceId *string `xml:"networkInterfaceId"`
+	PrivateIp          *string `xml:"privateIp"`
+	PublicIp           *string `xml:"publicIp"`
+	Status             *string `xml:"status"`
+}
+
+// NetworkAcl is part of outputs.
+type NetworkAcl struct {
+	Associations []NetworkAclAssociation `xml:"associationSet>item"`
+	Entries      []NetworkAclEntry       `xml:"entrySet>item"`
+	IsDefault    *bool                   `xml:"default"`
+	NetworkAclId *string                 `xml:"networkAclId"`
+	OwnerId      *string                 `xml:"ownerId"`
+	Tags         []Tag                   `xml:"tagSet>item"`
+	VpcId        *string                 `xml:"vpcId"`
+}
+
+// NetworkAclAssociation is part of outputs.
+type NetworkAclAssociation struct {
+	NetworkAclAssociationId *string `xml:"networkAclAssociationId"`
+	NetworkAclId            *string `xml:"networkAclId"`
+	SubnetId                *string `xml:"subnetId"`
+}
+
+// NetworkAclEntry is part of outputs.
+type NetworkAclEntry struct {
+	CidrBlock     *string       `xml:"cidrBlock"`
+	Egress        *bool         `xml:"egress"`
+	IcmpTypeCode  *IcmpTypeCode `xml:"icmpTypeCode"`
+	Ipv6CidrBlock *string       `xml:"ipv6CidrBlock"`
+	PortRange     *PortRange    `xml:"portRange"`
+	Protocol      *string       `xml:"protocol"`
+	RuleAction    *string       `xml:"ruleAction"`
+	RuleNumber    *int32        `xml:"ruleNumber"`
+}
+
+// NetworkBandwidthGbps is part of outputs.
+type NetworkBandwidthGbps struct {
+	Max *float64 `xml:"max"`
+	Min *float64 `xml:"min"`
+}
+
+// NetworkBandwidthGbpsRequest is part of inputs.
+type NetworkBandwidthGbpsRequest struct {
+	Max *float64 // Max
+	Min *float64 // Min
 }
 
 // NetworkCardInfo is part of outputs.
@@ -1744,6 +3763,24 @@ type NetworkInterfaceAttachment struct {
 	Status              *string                        `xml:"status"`
 }
 
+// NetworkInterfaceAttachmentChanges is part of inputs.
+type NetworkInterfaceAttachmentChanges struct {
+	AttachmentId        *string // AttachmentId
+	DeleteOnTermination *bool   // DeleteOnTermination
+}
+
+// NetworkInterfaceCount is part of outputs.
+type NetworkInterfaceCount struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// NetworkInterfaceCountRequest is part of inputs.
+type NetworkInterfaceCountRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
+}
+
 // NetworkInterfaceIpv6Address is part of outputs.
 type NetworkInterfaceIpv6Address struct {
 	Ipv6Address   *string `xml:"ipv6Address"`
@@ -1783,9 +3820,75 @@ type NeuronInfo struct {
 	TotalNeuronDeviceMemoryInMiB *int32             `xml:"totalNeuronDeviceMemoryInMiB"`
 }
 
+// NewDhcpConfiguration is part of inputs.
+type NewDhcpConfiguration struct {
+	Key    *string  // Key
+	Values []string // Value
+}
+
 // NitroTpmInfo is part of outputs.
 type NitroTpmInfo struct {
 	SupportedVersions []string `xml:"supportedVersions>item"`
+}
+
+// Phase1DHGroupNumbersListValue is part of outputs.
+type Phase1DHGroupNumbersListValue struct {
+	Value *int32 `xml:"value"`
+}
+
+// Phase1DHGroupNumbersRequestListValue is part of inputs.
+type Phase1DHGroupNumbersRequestListValue struct {
+	Value *int32 // Value
+}
+
+// Phase1EncryptionAlgorithmsListValue is part of outputs.
+type Phase1EncryptionAlgorithmsListValue struct {
+	Value *string `xml:"value"`
+}
+
+// Phase1EncryptionAlgorithmsRequestListValue is part of inputs.
+type Phase1EncryptionAlgorithmsRequestListValue struct {
+	Value *string // Value
+}
+
+// Phase1IntegrityAlgorithmsListValue is part of outputs.
+type Phase1IntegrityAlgorithmsListValue struct {
+	Value *string `xml:"value"`
+}
+
+// Phase1IntegrityAlgorithmsRequestListValue is part of inputs.
+type Phase1IntegrityAlgorithmsRequestListValue struct {
+	Value *string // Value
+}
+
+// Phase2DHGroupNumbersListValue is part of outputs.
+type Phase2DHGroupNumbersListValue struct {
+	Value *int32 `xml:"value"`
+}
+
+// Phase2DHGroupNumbersRequestListValue is part of inputs.
+type Phase2DHGroupNumbersRequestListValue struct {
+	Value *int32 // Value
+}
+
+// Phase2EncryptionAlgorithmsListValue is part of outputs.
+type Phase2EncryptionAlgorithmsListValue struct {
+	Value *string `xml:"value"`
+}
+
+// Phase2EncryptionAlgorithmsRequestListValue is part of inputs.
+type Phase2EncryptionAlgorithmsRequestListValue struct {
+	Value *string // Value
+}
+
+// Phase2IntegrityAlgorithmsListValue is part of outputs.
+type Phase2IntegrityAlgorithmsListValue struct {
+	Value *string `xml:"value"`
+}
+
+// Phase2IntegrityAlgorithmsRequestListValue is part of inputs.
+type Phase2IntegrityAlgorithmsRequestListValue struct {
+	Value *string // Value
 }
 
 // Placement is part of inputs and outputs.
@@ -1801,9 +3904,46 @@ type Placement struct {
 	Tenancy              *string `xml:"tenancy"`
 }
 
+// PlacementGroup is part of outputs.
+type PlacementGroup struct {
+	GroupArn       *string `xml:"groupArn"`
+	GroupId        *string `xml:"groupId"`
+	GroupName      *string `xml:"groupName"`
+	PartitionCount *int32  `xml:"partitionCount"`
+	SpreadLevel    *string `xml:"spreadLevel"`
+	State          *string `xml:"state"`
+	Strategy       *string `xml:"strategy"`
+	Tags           []Tag   `xml:"tagSet>item"`
+}
+
 // PlacementGroupInfo is part of outputs.
 type PlacementGroupInfo struct {
 	SupportedStrategies []string `xml:"supportedStrategies>item"`
+}
+
+// PortRange is part of inputs and outputs.
+type PortRange struct {
+	From *int32 `xml:"from"`
+	To   *int32 `xml:"to"`
+}
+
+// PrefixList is part of outputs.
+type PrefixList struct {
+	Cidrs          []string `xml:"cidrSet>item"`
+	PrefixListId   *string  `xml:"prefixListId"`
+	PrefixListName *string  `xml:"prefixListName"`
+}
+
+// PrefixListAssociation is part of outputs.
+type PrefixListAssociation struct {
+	ResourceId    *string `xml:"resourceId"`
+	ResourceOwner *string `xml:"resourceOwner"`
+}
+
+// PrefixListEntry is part of outputs.
+type PrefixListEntry struct {
+	Cidr        *string `xml:"cidr"`
+	Description *string `xml:"description"`
 }
 
 // PrefixListId is part of inputs and outputs.
@@ -1833,10 +3973,10 @@ type PrivateDnsNameOptionsResponse struct {
 	HostnameType                    *string `xml:"hostnameType"`
 }
 
-// PrivateIpAddressSpecification is part of inputs.
+// PrivateIpAddressSpecification is part of inputs and outputs.
 type PrivateIpAddressSpecification struct {
-	Primary          *bool   // Primary
-	PrivateIpAddress *string // PrivateIpAddress
+	Primary          *bool   `xml:"primary"`
+	PrivateIpAddress *string `xml:"privateIpAddress"`
 }
 
 // ProcessorInfo is part of outputs.
@@ -1856,6 +3996,58 @@ type ProductCode struct {
 // PropagatingVgw is part of outputs.
 type PropagatingVgw struct {
 	GatewayId *string `xml:"gatewayId"`
+}
+
+// ProvisionByoipCidrInput holds the parameters of ProvisionByoipCidr.
+type ProvisionByoipCidrInput struct {
+	Cidr                     *string                   // Cidr
+	CidrAuthorizationContext *CidrAuthorizationContext // CidrAuthorizationContext
+	Description              *string                   // Description
+	DryRun                   *bool                     // DryRun
+	MultiRegion              *bool                     // MultiRegion
+	NetworkBorderGroup       *string                   // NetworkBorderGroup
+	PoolTagSpecifications    []TagSpecification        // PoolTagSpecification
+	PubliclyAdvertisable     *bool                     // PubliclyAdvertisable
+}
+
+// ProvisionByoipCidrOutput answers ProvisionByoipCidr.
+type ProvisionByoipCidrOutput struct {
+	ByoipCidr *ByoipCidr `xml:"byoipCidr"`
+}
+
+// ProvisionedBandwidth is part of outputs.
+type ProvisionedBandwidth struct {
+	ProvisionTime *time.Time `xml:"provisionTime"`
+	Provisioned   *string    `xml:"provisioned"`
+	RequestTime   *time.Time `xml:"requestTime"`
+	Requested     *string    `xml:"requested"`
+	Status        *string    `xml:"status"`
+}
+
+// PtrUpdateStatus is part of outputs.
+type PtrUpdateStatus struct {
+	Reason *string `xml:"reason"`
+	Status *string `xml:"status"`
+	Value  *string `xml:"value"`
+}
+
+// PublicIpv4Pool is part of outputs.
+type PublicIpv4Pool struct {
+	Description                *string               `xml:"description"`
+	NetworkBorderGroup         *string               `xml:"networkBorderGroup"`
+	PoolAddressRanges          []PublicIpv4PoolRange `xml:"poolAddressRangeSet>item"`
+	PoolId                     *string               `xml:"poolId"`
+	Tags                       []Tag                 `xml:"tagSet>item"`
+	TotalAddressCount          *int32                `xml:"totalAddressCount"`
+	TotalAvailableAddressCount *int32                `xml:"totalAvailableAddressCount"`
+}
+
+// PublicIpv4PoolRange is part of outputs.
+type PublicIpv4PoolRange struct {
+	AddressCount          *int32  `xml:"addressCount"`
+	AvailableAddressCount *int32  `xml:"availableAddressCount"`
+	FirstAddress          *string `xml:"firstAddress"`
+	LastAddress           *string `xml:"lastAddress"`
 }
 
 // RebootInstancesInput holds the parameters of RebootInstances.
@@ -1907,12 +4099,54 @@ type RegisterImageOutput struct {
 	ImageId *string `xml:"imageId"`
 }
 
+// RejectVpcPeeringConnectionInput holds the parameters of RejectVpcPeeringConnection.
+type RejectVpcPeeringConnectionInput struct {
+	DryRun                 *bool   // DryRun
+	VpcPeeringConnectionId *string // VpcPeeringConnectionId
+}
+
+// RejectVpcPeeringConnectionOutput answers RejectVpcPeeringConnection.
+type RejectVpcPeeringConnectionOutput struct {
+	Return *bool `xml:"return"`
+}
+
 // ReleaseAddressInput holds the parameters of ReleaseAddress.
 type ReleaseAddressInput struct {
 	AllocationId       *string // AllocationId
 	DryRun             *bool   // DryRun
 	NetworkBorderGroup *string // NetworkBorderGroup
 	PublicIp           *string // PublicIp
+}
+
+// RemovePrefixListEntry is part of inputs.
+type RemovePrefixListEntry struct {
+	Cidr *string // Cidr
+}
+
+// ReplaceNetworkAclAssociationInput holds the parameters of ReplaceNetworkAclAssociation.
+type ReplaceNetworkAclAssociationInput struct {
+	AssociationId *string // AssociationId
+	DryRun        *bool   // DryRun
+	NetworkAclId  *string // NetworkAclId
+}
+
+// ReplaceNetworkAclAssociationOutput answers ReplaceNetworkAclAssociation.
+type ReplaceNetworkAclAssociationOutput struct {
+	NewAssociationId *string `xml:"newAssociationId"`
+}
+
+// ReplaceNetworkAclEntryInput holds the parameters of ReplaceNetworkAclEntry.
+type ReplaceNetworkAclEntryInput struct {
+	CidrBlock     *string       // CidrBlock
+	DryRun        *bool         // DryRun
+	Egress        *bool         // Egress
+	IcmpTypeCode  *IcmpTypeCode // Icmp
+	Ipv6CidrBlock *string       // Ipv6CidrBlock
+	NetworkAclId  *string       // NetworkAclId
+	PortRange     *PortRange    // PortRange
+	Protocol      *string       // Protocol
+	RuleAction    *string       // RuleAction
+	RuleNumber    *int32        // RuleNumber
 }
 
 // ReplaceRouteInput holds the parameters of ReplaceRoute.
@@ -1949,6 +4183,41 @@ type ReplaceRouteTableAssociationOutput struct {
 	NewAssociationId *string                     `xml:"newAssociationId"`
 }
 
+// RequestLaunchTemplateData is part of inputs.
+type RequestLaunchTemplateData struct {
+	BlockDeviceMappings               []LaunchTemplateBlockDeviceMappingRequest                    // BlockDeviceMapping
+	CapacityReservationSpecification  *LaunchTemplateCapacityReservationSpecificationRequest       // CapacityReservationSpecification
+	CpuOptions                        *LaunchTemplateCpuOptionsRequest                             // CpuOptions
+	CreditSpecification               *CreditSpecificationRequest                                  // CreditSpecification
+	DisableApiStop                    *bool                                                        // DisableApiStop
+	DisableApiTermination             *bool                                                        // DisableApiTermination
+	EbsOptimized                      *bool                                                        // EbsOptimized
+	ElasticGpuSpecifications          []ElasticGpuSpecification                                    // ElasticGpuSpecification
+	ElasticInferenceAccelerators      []LaunchTemplateElasticInferenceAccelerator                  // ElasticInferenceAccelerator
+	EnclaveOptions                    *LaunchTemplateEnclaveOptionsRequest                         // EnclaveOptions
+	HibernationOptions                *LaunchTemplateHibernationOptionsRequest                     // HibernationOptions
+	IamInstanceProfile                *LaunchTemplateIamInstanceProfileSpecificationRequest        // IamInstanceProfile
+	ImageId                           *string                                                      // ImageId
+	InstanceInitiatedShutdownBehavior *string                                                      // InstanceInitiatedShutdownBehavior
+	InstanceMarketOptions             *LaunchTemplateInstanceMarketOptionsRequest                  // InstanceMarketOptions
+	InstanceRequirements              *InstanceRequirementsRequest                                 // InstanceRequirements
+	InstanceType                      *string                                                      // InstanceType
+	KernelId                          *string                                                      // KernelId
+	KeyName                           *string                                                      // KeyName
+	LicenseSpecifications             []LaunchTemplateLicenseConfigurationRequest                  // LicenseSpecification
+	MaintenanceOptions                *LaunchTemplateInstanceMaintenanceOptionsRequest             // MaintenanceOptions
+	MetadataOptions                   *LaunchTemplateInstanceMetadataOptionsRequest                // MetadataOptions
+	Monitoring                        *LaunchTemplatesMonitoringRequest                            // Monitoring
+	NetworkInterfaces                 []LaunchTemplateInstanceNetworkInterfaceSpecificationRequest // NetworkInterface
+	Placement                         *LaunchTemplatePlacementRequest                              // Placement
+	PrivateDnsNameOptions             *LaunchTemplatePrivateDnsNameOptionsRequest                  // PrivateDnsNameOptions
+	RamDiskId                         *string                                                      // RamDiskId
+	SecurityGroupIds                  []string                                                     // SecurityGroupId
+	SecurityGroups                    []string                                                     // SecurityGroup
+	TagSpecifications                 []LaunchTemplateTagSpecificationRequest                      // TagSpecification
+	UserData                          *string                                                      // UserData
+}
+
 // Reservation is part of outputs.
 type Reservation struct {
 	Groups        []GroupIdentifier `xml:"groupSet>item"`
@@ -1963,6 +4232,74 @@ type ResetImageAttributeInput struct {
 	Attribute *string // Attribute
 	DryRun    *bool   // DryRun
 	ImageId   *string // ImageId
+}
+
+// ResetInstanceAttributeInput holds the parameters of ResetInstanceAttribute.
+type ResetInstanceAttributeInput struct {
+	Attribute  *string // Attribute
+	DryRun     *bool   // DryRun
+	InstanceId *string // InstanceId
+}
+
+// ResetNetworkInterfaceAttributeInput holds the parameters of ResetNetworkInterfaceAttribute.
+type ResetNetworkInterfaceAttributeInput struct {
+	DryRun             *bool   // DryRun
+	NetworkInterfaceId *string // NetworkInterfaceId
+	SourceDestCheck    *string // SourceDestCheck
+}
+
+// ResponseError is part of outputs.
+type ResponseError struct {
+	Code    *string `xml:"code"`
+	Message *string `xml:"message"`
+}
+
+// ResponseLaunchTemplateData is part of outputs.
+type ResponseLaunchTemplateData struct {
+	BlockDeviceMappings               []LaunchTemplateBlockDeviceMapping                      `xml:"blockDeviceMappingSet>item"`
+	CapacityReservationSpecification  *LaunchTemplateCapacityReservationSpecificationResponse `xml:"capacityReservationSpecification"`
+	CpuOptions                        *LaunchTemplateCpuOptions                               `xml:"cpuOptions"`
+	CreditSpecification               *CreditSpecification                                    `xml:"creditSpecification"`
+	DisableApiStop                    *bool                                                   `xml:"disableApiStop"`
+	DisableApiTermination             *bool                                                   `xml:"disableApiTermination"`
+	EbsOptimized                      *bool                                                   `xml:"ebsOptimized"`
+	ElasticGpuSpecifications          []ElasticGpuSpecificationResponse                       `xml:"elasticGpuSpecificationSet>item"`
+	ElasticInferenceAccelerators      []LaunchTemplateElasticInferenceAcceleratorResponse     `xml:"elasticInferenceAcceleratorSet>item"`
+	EnclaveOptions                    *LaunchTemplateEnclaveOptions                           `xml:"enclaveOptions"`
+	HibernationOptions                *LaunchTemplateHibernationOptions                       `xml:"hibernationOptions"`
+	IamInstanceProfile                *LaunchTemplateIamInstanceProfileSpecification          `xml:"iamInstanceProfile"`
+	ImageId                           *string                                                 `xml:"imageId"`
+	InstanceInitiatedShutdownBehavior *string                                                 `xml:"instanceInitiatedShutdownBehavior"`
+	InstanceMarketOptions             *LaunchTemplateInstanceMarketOptions                    `xml:"instanceMarketOptions"`
+	InstanceRequirements              *InstanceRequirements                                   `xml:"instanceRequirements"`
+	InstanceType                      *string                                                 `xml:"instanceType"`
+	KernelId                          *string                                                 `xml:"kernelId"`
+	KeyName                           *string                                                 `xml:"keyName"`
+	LicenseSpecifications             []LaunchTemplateLicenseConfiguration                    `xml:"licenseSet>item"`
+	MaintenanceOptions                *LaunchTemplateInstanceMaintenanceOptions               `xml:"maintenanceOptions"`
+	MetadataOptions                   *LaunchTemplateInstanceMetadataOptions                  `xml:"metadataOptions"`
+	Monitoring                        *LaunchTemplatesMonitoring                              `xml:"monitoring"`
+	NetworkInterfaces                 []LaunchTemplateInstanceNetworkInterfaceSpecification   `xml:"networkInterfaceSet>item"`
+	Placement                         *LaunchTemplatePlacement                                `xml:"placement"`
+	PrivateDnsNameOptions             *LaunchTemplatePrivateDnsNameOptions                    `xml:"privateDnsNameOptions"`
+	RamDiskId                         *string                                                 `xml:"ramDiskId"`
+	SecurityGroupIds                  []string                                                `xml:"securityGroupIdSet>item"`
+	SecurityGroups                    []string                                                `xml:"securityGroupSet>item"`
+	TagSpecifications                 []LaunchTemplateTagSpecification                        `xml:"tagSpecificationSet>item"`
+	UserData                          *string                                                 `xml:"userData"`
+}
+
+// RestoreManagedPrefixListVersionInput holds the parameters of RestoreManagedPrefixListVersion.
+type RestoreManagedPrefixListVersionInput struct {
+	CurrentVersion  *int64  // CurrentVersion
+	DryRun          *bool   // DryRun
+	PrefixListId    *string // PrefixListId
+	PreviousVersion *int64  // PreviousVersion
+}
+
+// RestoreManagedPrefixListVersionOutput answers RestoreManagedPrefixListVersion.
+type RestoreManagedPrefixListVersionOutput struct {
+	PrefixList *ManagedPrefixList `xml:"prefixList"`
 }
 
 // RevokeSecurityGroupEgressInput holds the parameters of RevokeSecurityGroupEgress.
@@ -2132,6 +4469,52 @@ type SecurityGroupRule struct {
 	ToPort              *int32                   `xml:"toPort"`
 }
 
+// SecurityGroupRuleDescription is part of inputs.
+type SecurityGroupRuleDescription struct {
+	Description         *string // Description
+	SecurityGroupRuleId *string // SecurityGroupRuleId
+}
+
+// SecurityGroupRuleRequest is part of inputs.
+type SecurityGroupRuleRequest struct {
+	CidrIpv4          *string // CidrIpv4
+	CidrIpv6          *string // CidrIpv6
+	Description       *string // Description
+	FromPort          *int32  // FromPort
+	IpProtocol        *string // IpProtocol
+	PrefixListId      *string // PrefixListId
+	ReferencedGroupId *string // ReferencedGroupId
+	ToPort            *int32  // ToPort
+}
+
+// SecurityGroupRuleUpdate is part of inputs.
+type SecurityGroupRuleUpdate struct {
+	SecurityGroupRule   *SecurityGroupRuleRequest // SecurityGroupRule
+	SecurityGroupRuleId *string                   // SecurityGroupRuleId
+}
+
+// Snapshot is part of outputs.
+type Snapshot struct {
+	DataEncryptionKeyId *string    `xml:"dataEncryptionKeyId"`
+	Description         *string    `xml:"description"`
+	Encrypted           *bool      `xml:"encrypted"`
+	KmsKeyId            *string    `xml:"kmsKeyId"`
+	OutpostArn          *string    `xml:"outpostArn"`
+	OwnerAlias          *string    `xml:"ownerAlias"`
+	OwnerId             *string    `xml:"ownerId"`
+	Progress            *string    `xml:"progress"`
+	RestoreExpiryTime   *time.Time `xml:"restoreExpiryTime"`
+	SnapshotId          *string    `xml:"snapshotId"`
+	SseType             *string    `xml:"sseType"`
+	StartTime           *time.Time `xml:"startTime"`
+	State               *string    `xml:"status"`
+	StateMessage        *string    `xml:"statusMessage"`
+	StorageTier         *string    `xml:"storageTier"`
+	Tags                []Tag      `xml:"tagSet>item"`
+	VolumeId            *string    `xml:"volumeId"`
+	VolumeSize          *int32     `xml:"volumeSize"`
+}
+
 // SpotMarketOptions is part of inputs.
 type SpotMarketOptions struct {
 	BlockDurationMinutes         *int32     // BlockDurationMinutes
@@ -2241,6 +4624,115 @@ type TerminateInstancesOutput struct {
 	TerminatingInstances []InstanceStateChange `xml:"instancesSet>item"`
 }
 
+// TotalLocalStorageGB is part of outputs.
+type TotalLocalStorageGB struct {
+	Max *float64 `xml:"max"`
+	Min *float64 `xml:"min"`
+}
+
+// TotalLocalStorageGBRequest is part of inputs.
+type TotalLocalStorageGBRequest struct {
+	Max *float64 // Max
+	Min *float64 // Min
+}
+
+// TunnelOption is part of outputs.
+type TunnelOption struct {
+	DpdTimeoutAction             *string                               `xml:"dpdTimeoutAction"`
+	DpdTimeoutSeconds            *int32                                `xml:"dpdTimeoutSeconds"`
+	EnableTunnelLifecycleControl *bool                                 `xml:"enableTunnelLifecycleControl"`
+	IkeVersions                  []IKEVersionsListValue                `xml:"ikeVersionSet>item"`
+	LogOptions                   *VpnTunnelLogOptions                  `xml:"logOptions"`
+	OutsideIpAddress             *string                               `xml:"outsideIpAddress"`
+	Phase1DHGroupNumbers         []Phase1DHGroupNumbersListValue       `xml:"phase1DHGroupNumberSet>item"`
+	Phase1EncryptionAlgorithms   []Phase1EncryptionAlgorithmsListValue `xml:"phase1EncryptionAlgorithmSet>item"`
+	Phase1IntegrityAlgorithms    []Phase1IntegrityAlgorithmsListValue  `xml:"phase1IntegrityAlgorithmSet>item"`
+	Phase1LifetimeSeconds        *int32                                `xml:"phase1LifetimeSeconds"`
+	Phase2DHGroupNumbers         []Phase2DHGroupNumbersListValue       `xml:"phase2DHGroupNumberSet>item"`
+	Phase2EncryptionAlgorithms   []Phase2EncryptionAlgorithmsListValue `xml:"phase2EncryptionAlgorithmSet>item"`
+	Phase2IntegrityAlgorithms    []Phase2IntegrityAlgorithmsListValue  `xml:"phase2IntegrityAlgorithmSet>item"`
+	Phase2LifetimeSeconds        *int32                                `xml:"phase2LifetimeSeconds"`
+	PreSharedKey                 *string                               `xml:"preSharedKey"`
+	RekeyFuzzPercentage          *int32                                `xml:"rekeyFuzzPercentage"`
+	RekeyMarginTimeSeconds       *int32                                `xml:"rekeyMarginTimeSeconds"`
+	ReplayWindowSize             *int32                                `xml:"replayWindowSize"`
+	StartupAction                *string                               `xml:"startupAction"`
+	TunnelInsideCidr             *string                               `xml:"tunnelInsideCidr"`
+	TunnelInsideIpv6Cidr         *string                               `xml:"tunnelInsideIpv6Cidr"`
+}
+
+// UnassignIpv6AddressesInput holds the parameters of UnassignIpv6Addresses.
+type UnassignIpv6AddressesInput struct {
+	Ipv6Addresses      []string // Ipv6Addresses
+	Ipv6Prefixes       []string // Ipv6Prefix
+	NetworkInterfaceId *string  // NetworkInterfaceId
+}
+
+// UnassignIpv6AddressesOutput answers UnassignIpv6Addresses.
+type UnassignIpv6AddressesOutput struct {
+	NetworkInterfaceId      *string  `xml:"networkInterfaceId"`
+	UnassignedIpv6Addresses []string `xml:"unassignedIpv6Addresses>item"`
+	UnassignedIpv6Prefixes  []string `xml:"unassignedIpv6PrefixSet>item"`
+}
+
+// UnassignPrivateIpAddressesInput holds the parameters of UnassignPrivateIpAddresses.
+type UnassignPrivateIpAddressesInput struct {
+	Ipv4Prefixes       []string // Ipv4Prefix
+	NetworkInterfaceId *string  // NetworkInterfaceId
+	PrivateIpAddresses []string // PrivateIpAddress
+}
+
+// UnmonitorInstancesInput holds the parameters of UnmonitorInstances.
+type UnmonitorInstancesInput struct {
+	DryRun      *bool    // DryRun
+	InstanceIds []string // InstanceId
+}
+
+// UnmonitorInstancesOutput answers UnmonitorInstances.
+type UnmonitorInstancesOutput struct {
+	InstanceMonitorings []InstanceMonitoring `xml:"instancesSet>item"`
+}
+
+// UnsuccessfulItem is part of outputs.
+type UnsuccessfulItem struct {
+	Error      *UnsuccessfulItemError `xml:"error"`
+	ResourceId *string                `xml:"resourceId"`
+}
+
+// UnsuccessfulItemError is part of outputs.
+type UnsuccessfulItemError struct {
+	Code    *string `xml:"code"`
+	Message *string `xml:"message"`
+}
+
+// UpdateSecurityGroupRuleDescriptionsEgressInput holds the parameters of UpdateSecurityGroupRuleDescriptionsEgress.
+type UpdateSecurityGroupRuleDescriptionsEgressInput struct {
+	DryRun                        *bool                          // DryRun
+	GroupId                       *string                        // GroupId
+	GroupName                     *string                        // GroupName
+	IpPermissions                 []IpPermission                 // IpPermissions
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription // SecurityGroupRuleDescription
+}
+
+// UpdateSecurityGroupRuleDescriptionsEgressOutput answers UpdateSecurityGroupRuleDescriptionsEgress.
+type UpdateSecurityGroupRuleDescriptionsEgressOutput struct {
+	Return *bool `xml:"return"`
+}
+
+// UpdateSecurityGroupRuleDescriptionsIngressInput holds the parameters of UpdateSecurityGroupRuleDescriptionsIngress.
+type UpdateSecurityGroupRuleDescriptionsIngressInput struct {
+	DryRun                        *bool                          // DryRun
+	GroupId                       *string                        // GroupId
+	GroupName                     *string                        // GroupName
+	IpPermissions                 []IpPermission                 // IpPermissions
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription // SecurityGroupRuleDescription
+}
+
+// UpdateSecurityGroupRuleDescriptionsIngressOutput answers UpdateSecurityGroupRuleDescriptionsIngress.
+type UpdateSecurityGroupRuleDescriptionsIngressOutput struct {
+	Return *bool `xml:"return"`
+}
+
 // UserIdGroupPair is part of inputs and outputs.
 type UserIdGroupPair struct {
 	Description            *string `xml:"description"`
@@ -2252,6 +4744,18 @@ type UserIdGroupPair struct {
 	VpcPeeringConnectionId *string `xml:"vpcPeeringConnectionId"`
 }
 
+// VCpuCountRange is part of outputs.
+type VCpuCountRange struct {
+	Max *int32 `xml:"max"`
+	Min *int32 `xml:"min"`
+}
+
+// VCpuCountRangeRequest is part of inputs.
+type VCpuCountRangeRequest struct {
+	Max *int32 // Max
+	Min *int32 // Min
+}
+
 // VCpuInfo is part of outputs.
 type VCpuInfo struct {
 	DefaultCores          *int32  `xml:"defaultCores"`
@@ -2259,6 +4763,27 @@ type VCpuInfo struct {
 	DefaultVCpus          *int32  `xml:"defaultVCpus"`
 	ValidCores            []int32 `xml:"validCores>item"`
 	ValidThreadsPerCore   []int32 `xml:"validThreadsPerCore>item"`
+}
+
+// ValidationError is part of outputs.
+type ValidationError struct {
+	Code    *string `xml:"code"`
+	Message *string `xml:"message"`
+}
+
+// ValidationWarning is part of outputs.
+type ValidationWarning struct {
+	Errors []ValidationError `xml:"errorSet>item"`
+}
+
+// VgwTelemetry is part of outputs.
+type VgwTelemetry struct {
+	AcceptedRouteCount *int32     `xml:"acceptedRouteCount"`
+	CertificateArn     *string    `xml:"certificateArn"`
+	LastStatusChange   *time.Time `xml:"lastStatusChange"`
+	OutsideIpAddress   *string    `xml:"outsideIpAddress"`
+	Status             *string    `xml:"status"`
+	StatusMessage      *string    `xml:"statusMessage"`
 }
 
 // Volume is part of outputs.
@@ -2292,6 +4817,26 @@ type VolumeAttachment struct {
 	InstanceOwningService *string    `xml:"instanceOwningService"`
 	State                 *string    `xml:"status"`
 	VolumeId              *string    `xml:"volumeId"`
+}
+
+// VolumeModification is part of outputs.
+type VolumeModification struct {
+	EndTime                    *time.Time `xml:"endTime"`
+	ModificationState          *string    `xml:"modificationState"`
+	OriginalIops               *int32     `xml:"originalIops"`
+	OriginalMultiAttachEnabled *bool      `xml:"originalMultiAttachEnabled"`
+	OriginalSize               *int32     `xml:"originalSize"`
+	OriginalThroughput         *int32     `xml:"originalThroughput"`
+	OriginalVolumeType         *string    `xml:"originalVolumeType"`
+	Progress                   *int64     `xml:"progress"`
+	StartTime                  *time.Time `xml:"startTime"`
+	StatusMessage              *string    `xml:"statusMessage"`
+	TargetIops                 *int32     `xml:"targetIops"`
+	TargetMultiAttachEnabled   *bool      `xml:"targetMultiAttachEnabled"`
+	TargetSize                 *int32     `xml:"targetSize"`
+	TargetThroughput           *int32     `xml:"targetThroughput"`
+	TargetVolumeType           *string    `xml:"targetVolumeType"`
+	VolumeId                   *string    `xml:"volumeId"`
 }
 
 // VolumeStatusAction is part of outputs.
@@ -2355,6 +4900,12 @@ type Vpc struct {
 	VpcId                       *string                       `xml:"vpcId"`
 }
 
+// VpcAttachment is part of outputs.
+type VpcAttachment struct {
+	State *string `xml:"state"`
+	VpcId *string `xml:"vpcId"`
+}
+
 // VpcCidrBlockAssociation is part of outputs.
 type VpcCidrBlockAssociation struct {
 	AssociationId  *string            `xml:"associationId"`
@@ -2368,6 +4919,13 @@ type VpcCidrBlockState struct {
 	StatusMessage *string `xml:"statusMessage"`
 }
 
+// VpcClassicLink is part of outputs.
+type VpcClassicLink struct {
+	ClassicLinkEnabled *bool   `xml:"classicLinkEnabled"`
+	Tags               []Tag   `xml:"tagSet>item"`
+	VpcId              *string `xml:"vpcId"`
+}
+
 // VpcIpv6CidrBlockAssociation is part of outputs.
 type VpcIpv6CidrBlockAssociation struct {
 	AssociationId      *string            `xml:"associationId"`
@@ -2377,11 +4935,158 @@ type VpcIpv6CidrBlockAssociation struct {
 	NetworkBorderGroup *string            `xml:"networkBorderGroup"`
 }
 
+// VpcPeeringConnection is part of outputs.
+type VpcPeeringConnection struct {
+	AccepterVpcInfo        *VpcPeeringConnectionVpcInfo     `xml:"accepterVpcInfo"`
+	ExpirationTime         *time.Time                       `xml:"expirationTime"`
+	RequesterVpcInfo       *VpcPeeringConnectionVpcInfo     `xml:"requesterVpcInfo"`
+	Status                 *VpcPeeringConnectionStateReason `xml:"status"`
+	Tags                   []Tag                            `xml:"tagSet>item"`
+	VpcPeeringConnectionId *string                          `xml:"vpcPeeringConnectionId"`
+}
+
+// VpcPeeringConnectionOptionsDescription is part of outputs.
+type VpcPeeringConnectionOptionsDescription struct {
+	AllowDnsResolutionFromRemoteVpc            *bool `xml:"allowDnsResolutionFromRemoteVpc"`
+	AllowEgressFromLocalClassicLinkToRemoteVpc *bool `xml:"allowEgressFromLocalClassicLinkToRemoteVpc"`
+	AllowEgressFromLocalVpcToRemoteClassicLink *bool `xml:"allowEgressFromLocalVpcToRemoteClassicLink"`
+}
+
+// VpcPeeringConnectionStateReason is part of outputs.
+type VpcPeeringConnectionStateReason struct {
+	Code    *string `xml:"code"`
+	Message *string `xml:"message"`
+}
+
+// VpcPeeringConnectionVpcInfo is part of outputs.
+type VpcPeeringConnectionVpcInfo struct {
+	CidrBlock        *string                                 `xml:"cidrBlock"`
+	CidrBlockSet     []CidrBlock                             `xml:"cidrBlockSet>item"`
+	Ipv6CidrBlockSet []Ipv6CidrBlock                         `xml:"ipv6CidrBlockSet>item"`
+	OwnerId          *string                                 `xml:"ownerId"`
+	PeeringOptions   *VpcPeeringConnectionOptionsDescription `xml:"peeringOptions"`
+	Region           *string                                 `xml:"region"`
+	VpcId            *string                                 `xml:"vpcId"`
+}
+
+// VpnConnection is part of outputs.
+type VpnConnection struct {
+	Category                     *string               `xml:"category"`
+	CoreNetworkArn               *string               `xml:"coreNetworkArn"`
+	CoreNetworkAttachmentArn     *string               `xml:"coreNetworkAttachmentArn"`
+	CustomerGatewayConfiguration *string               `xml:"customerGatewayConfiguration"`
+	CustomerGatewayId            *string               `xml:"customerGatewayId"`
+	GatewayAssociationState      *string               `xml:"gatewayAssociationState"`
+	Options                      *VpnConnectionOptions `xml:"options"`
+	Routes                       []VpnStaticRoute      `xml:"routes>item"`
+	State                        *string               `xml:"state"`
+	Tags                         []Tag                 `xml:"tagSet>item"`
+	TransitGatewayId             *string               `xml:"transitGatewayId"`
+	Type                         *string               `xml:"type"`
+	VgwTelemetry                 []VgwTelemetry        `xml:"vgwTelemetry>item"`
+	VpnConnectionId              *string               `xml:"vpnConnectionId"`
+	VpnGatewayId                 *string               `xml:"vpnGatewayId"`
+}
+
+// VpnConnectionOptions is part of outputs.
+type VpnConnectionOptions struct {
+	EnableAcceleration                  *bool          `xml:"enableAcceleration"`
+	LocalIpv4NetworkCidr                *string        `xml:"localIpv4NetworkCidr"`
+	LocalIpv6NetworkCidr                *string        `xml:"localIpv6NetworkCidr"`
+	OutsideIpAddressType                *string        `xml:"outsideIpAddressType"`
+	RemoteIpv4NetworkCidr               *string        `xml:"remoteIpv4NetworkCidr"`
+	RemoteIpv6NetworkCidr               *string        `xml:"remoteIpv6NetworkCidr"`
+	StaticRoutesOnly                    *bool          `xml:"staticRoutesOnly"`
+	TransportTransitGatewayAttachmentId *string        `xml:"transportTransitGatewayAttachmentId"`
+	TunnelInsideIpVersion               *string        `xml:"tunnelInsideIpVersion"`
+	TunnelOptions                       []TunnelOption `xml:"tunnelOptionSet>item"`
+}
+
+// VpnConnectionOptionsSpecification is part of inputs.
+type VpnConnectionOptionsSpecification struct {
+	EnableAcceleration                  *bool                           // EnableAcceleration
+	LocalIpv4NetworkCidr                *string                         // LocalIpv4NetworkCidr
+	LocalIpv6NetworkCidr                *string                         // LocalIpv6NetworkCidr
+	OutsideIpAddressType                *string                         // OutsideIpAddressType
+	RemoteIpv4NetworkCidr               *string                         // RemoteIpv4NetworkCidr
+	RemoteIpv6NetworkCidr               *string                         // RemoteIpv6NetworkCidr
+	StaticRoutesOnly                    *bool                           // StaticRoutesOnly
+	TransportTransitGatewayAttachmentId *string                         // TransportTransitGatewayAttachmentId
+	TunnelInsideIpVersion               *string                         // TunnelInsideIpVersion
+	TunnelOptions                       []VpnTunnelOptionsSpecification // TunnelOptions
+}
+
+// VpnGateway is part of outputs.
+type VpnGateway struct {
+	AmazonSideAsn    *int64          `xml:"amazonSideAsn"`
+	AvailabilityZone *string         `xml:"availabilityZone"`
+	State            *string         `xml:"state"`
+	Tags             []Tag           `xml:"tagSet>item"`
+	Type             *string         `xml:"type"`
+	VpcAttachments   []VpcAttachment `xml:"attachments>item"`
+	VpnGatewayId     *string         `xml:"vpnGatewayId"`
+}
+
+// VpnStaticRoute is part of outputs.
+type VpnStaticRoute struct {
+	DestinationCidrBlock *string `xml:"destinationCidrBlock"`
+	Source               *string `xml:"source"`
+	State                *string `xml:"state"`
+}
+
+// VpnTunnelLogOptions is part of outputs.
+type VpnTunnelLogOptions struct {
+	CloudWatchLogOptions *CloudWatchLogOptions `xml:"cloudWatchLogOptions"`
+}
+
+// VpnTunnelLogOptionsSpecification is part of inputs.
+type VpnTunnelLogOptionsSpecification struct {
+	CloudWatchLogOptions *CloudWatchLogOptionsSpecification // CloudWatchLogOptions
+}
+
+// VpnTunnelOptionsSpecification is part of inputs.
+type VpnTunnelOptionsSpecification struct {
+	DPDTimeoutAction             *string                                      // DPDTimeoutAction
+	DPDTimeoutSeconds            *int32                                       // DPDTimeoutSeconds
+	EnableTunnelLifecycleControl *bool                                        // EnableTunnelLifecycleControl
+	IKEVersions                  []IKEVersionsRequestListValue                // IKEVersion
+	LogOptions                   *VpnTunnelLogOptionsSpecification            // LogOptions
+	Phase1DHGroupNumbers         []Phase1DHGroupNumbersRequestListValue       // Phase1DHGroupNumber
+	Phase1EncryptionAlgorithms   []Phase1EncryptionAlgorithmsRequestListValue // Phase1EncryptionAlgorithm
+	Phase1IntegrityAlgorithms    []Phase1IntegrityAlgorithmsRequestListValue  // Phase1IntegrityAlgorithm
+	Phase1LifetimeSeconds        *int32                                       // Phase1LifetimeSeconds
+	Phase2DHGroupNumbers         []Phase2DHGroupNumbersRequestListValue       // Phase2DHGroupNumber
+	Phase2EncryptionAlgorithms   []Phase2EncryptionAlgorithmsRequestListValue // Phase2EncryptionAlgorithm
+	Phase2IntegrityAlgorithms    []Phase2IntegrityAlgorithmsRequestListValue  // Phase2IntegrityAlgorithm
+	Phase2LifetimeSeconds        *int32                                       // Phase2LifetimeSeconds
+	PreSharedKey                 *string                                      // PreSharedKey
+	RekeyFuzzPercentage          *int32                                       // RekeyFuzzPercentage
+	RekeyMarginTimeSeconds       *int32                                       // RekeyMarginTimeSeconds
+	ReplayWindowSize             *int32                                       // ReplayWindowSize
+	StartupAction                *string                                      // StartupAction
+	TunnelInsideCidr             *string                                      // TunnelInsideCidr
+	TunnelInsideIpv6Cidr         *string                                      // TunnelInsideIpv6Cidr
+}
+
+// WithdrawByoipCidrInput holds the parameters of WithdrawByoipCidr.
+type WithdrawByoipCidrInput struct {
+	Cidr   *string // Cidr
+	DryRun *bool   // DryRun
+}
+
+// WithdrawByoipCidrOutput answers WithdrawByoipCidr.
+type WithdrawByoipCidrOutput struct {
+	ByoipCidr *ByoipCidr `xml:"byoipCidr"`
+}
+
 // AttachVolumeOutput answers AttachVolume.
 type AttachVolumeOutput = VolumeAttachment
 
 // CreateKeyPairOutput answers CreateKeyPair.
 type CreateKeyPairOutput = KeyPair
+
+// CreateSnapshotOutput answers CreateSnapshot.
+type CreateSnapshotOutput = Snapshot
 
 // CreateVolumeOutput answers CreateVolume.
 type CreateVolumeOutput = Volume
@@ -2398,14 +5103,41 @@ type DetachVolumeOutput = VolumeAttachment
 // RunInstancesOutput answers RunInstances.
 type RunInstancesOutput = Reservation
 
+// AssociateDhcpOptionsOutput answers AssociateDhcpOptions: it says that it was done.
+type AssociateDhcpOptionsOutput struct{}
+
 // AttachInternetGatewayOutput answers AttachInternetGateway: it says that it was done.
 type AttachInternetGatewayOutput struct{}
+
+// CreateNetworkAclEntryOutput answers CreateNetworkAclEntry: it says that it was done.
+type CreateNetworkAclEntryOutput struct{}
 
 // CreateTagsOutput answers CreateTags: it says that it was done.
 type CreateTagsOutput struct{}
 
+// CreateVpnConnectionRouteOutput answers CreateVpnConnectionRoute: it says that it was done.
+type CreateVpnConnectionRouteOutput struct{}
+
+// DeleteCustomerGatewayOutput answers DeleteCustomerGateway: it says that it was done.
+type DeleteCustomerGatewayOutput struct{}
+
+// DeleteDhcpOptionsOutput answers DeleteDhcpOptions: it says that it was done.
+type DeleteDhcpOptionsOutput struct{}
+
 // DeleteInternetGatewayOutput answers DeleteInternetGateway: it says that it was done.
 type DeleteInternetGatewayOutput struct{}
+
+// DeleteNetworkAclEntryOutput answers DeleteNetworkAclEntry: it says that it was done.
+type DeleteNetworkAclEntryOutput struct{}
+
+// DeleteNetworkAclOutput answers DeleteNetworkAcl: it says that it was done.
+type DeleteNetworkAclOutput struct{}
+
+// DeleteNetworkInterfaceOutput answers DeleteNetworkInterface: it says that it was done.
+type DeleteNetworkInterfaceOutput struct{}
+
+// DeletePlacementGroupOutput answers DeletePlacementGroup: it says that it was done.
+type DeletePlacementGroupOutput struct{}
 
 // DeleteRouteOutput answers DeleteRoute: it says that it was done.
 type DeleteRouteOutput struct{}
@@ -2415,6 +5147,9 @@ type DeleteRouteTableOutput struct{}
 
 // DeleteSecurityGroupOutput answers DeleteSecurityGroup: it says that it was done.
 type DeleteSecurityGroupOutput struct{}
+
+// DeleteSnapshotOutput answers DeleteSnapshot: it says that it was done.
+type DeleteSnapshotOutput struct{}
 
 // DeleteSubnetOutput answers DeleteSubnet: it says that it was done.
 type DeleteSubnetOutput struct{}
@@ -2428,11 +5163,29 @@ type DeleteVolumeOutput struct{}
 // DeleteVpcOutput answers DeleteVpc: it says that it was done.
 type DeleteVpcOutput struct{}
 
+// DeleteVpnConnectionOutput answers DeleteVpnConnection: it says that it was done.
+type DeleteVpnConnectionOutput struct{}
+
+// DeleteVpnConnectionRouteOutput answers DeleteVpnConnectionRoute: it says that it was done.
+type DeleteVpnConnectionRouteOutput struct{}
+
+// DeleteVpnGatewayOutput answers DeleteVpnGateway: it says that it was done.
+type DeleteVpnGatewayOutput struct{}
+
 // DeregisterImageOutput answers DeregisterImage: it says that it was done.
 type DeregisterImageOutput struct{}
 
 // DetachInternetGatewayOutput answers DetachInternetGateway: it says that it was done.
 type DetachInternetGatewayOutput struct{}
+
+// DetachNetworkInterfaceOutput answers DetachNetworkInterface: it says that it was done.
+type DetachNetworkInterfaceOutput struct{}
+
+// DetachVpnGatewayOutput answers DetachVpnGateway: it says that it was done.
+type DetachVpnGatewayOutput struct{}
+
+// DisableVgwRoutePropagationOutput answers DisableVgwRoutePropagation: it says that it was done.
+type DisableVgwRoutePropagationOutput struct{}
 
 // DisassociateAddressOutput answers DisassociateAddress: it says that it was done.
 type DisassociateAddressOutput struct{}
@@ -2440,14 +5193,26 @@ type DisassociateAddressOutput struct{}
 // DisassociateRouteTableOutput answers DisassociateRouteTable: it says that it was done.
 type DisassociateRouteTableOutput struct{}
 
+// EnableVgwRoutePropagationOutput answers EnableVgwRoutePropagation: it says that it was done.
+type EnableVgwRoutePropagationOutput struct{}
+
 // ModifyImageAttributeOutput answers ModifyImageAttribute: it says that it was done.
 type ModifyImageAttributeOutput struct{}
 
 // ModifyInstanceAttributeOutput answers ModifyInstanceAttribute: it says that it was done.
 type ModifyInstanceAttributeOutput struct{}
 
+// ModifyNetworkInterfaceAttributeOutput answers ModifyNetworkInterfaceAttribute: it says that it was done.
+type ModifyNetworkInterfaceAttributeOutput struct{}
+
+// ModifySnapshotAttributeOutput answers ModifySnapshotAttribute: it says that it was done.
+type ModifySnapshotAttributeOutput struct{}
+
 // ModifySubnetAttributeOutput answers ModifySubnetAttribute: it says that it was done.
 type ModifySubnetAttributeOutput struct{}
+
+// ModifyVolumeAttributeOutput answers ModifyVolumeAttribute: it says that it was done.
+type ModifyVolumeAttributeOutput struct{}
 
 // ModifyVpcAttributeOutput answers ModifyVpcAttribute: it says that it was done.
 type ModifyVpcAttributeOutput struct{}
@@ -2458,8 +5223,20 @@ type RebootInstancesOutput struct{}
 // ReleaseAddressOutput answers ReleaseAddress: it says that it was done.
 type ReleaseAddressOutput struct{}
 
+// ReplaceNetworkAclEntryOutput answers ReplaceNetworkAclEntry: it says that it was done.
+type ReplaceNetworkAclEntryOutput struct{}
+
 // ReplaceRouteOutput answers ReplaceRoute: it says that it was done.
 type ReplaceRouteOutput struct{}
 
 // ResetImageAttributeOutput answers ResetImageAttribute: it says that it was done.
 type ResetImageAttributeOutput struct{}
+
+// ResetInstanceAttributeOutput answers ResetInstanceAttribute: it says that it was done.
+type ResetInstanceAttributeOutput struct{}
+
+// ResetNetworkInterfaceAttributeOutput answers ResetNetworkInterfaceAttribute: it says that it was done.
+type ResetNetworkInterfaceAttributeOutput struct{}
+
+// UnassignPrivateIpAddressesOutput answers UnassignPrivateIpAddresses: it says that it was done.
+type UnassignPrivateIpAddressesOutput struct{}

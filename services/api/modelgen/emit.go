@@ -142,3 +142,12 @@ func (w *world) names(b *bytes.Buffer) {
 	}
 	fmt.Fprint(b, "}\n")
 }
+
+// outputs is for the tests: one of each, so that they see every shape.
+func (w *world) outputs(b *bytes.Buffer) {
+	fmt.Fprint(b, "import \"skerry/services/api/reply\"\n\nvar outputs = map[string]func() reply.Body{\n")
+	for _, a := range w.actions {
+		fmt.Fprintf(b, "%q: func() reply.Body { return new(%sOutput) },\n", a.name, a.name)
+	}
+	fmt.Fprint(b, "}\n")
+}

@@ -1,97 +1,104 @@
 package main
 
-// implemented lists the actions whose shapes are generated. Adding an action is
-// adding its name here, running go generate, and registering a handler.
+import "strings"
+
+// implemented lists the actions whose shapes are generated, by family. Adding an
+// action is adding its name here, running go generate, and registering a
+// handler.
 var implemented = map[string][]string{
-	"ec2": {
-		"DescribeRegions",
-		"DescribeAvailabilityZones",
-		"DescribeAccountAttributes",
-		"DescribeInstanceTypes",
-		"DescribeInstanceTypeOfferings",
+	"ec2": strings.Fields(`
+		DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
+		DescribeInstanceTypes DescribeInstanceTypeOfferings
 
-		"CreateTags",
-		"DeleteTags",
-		"DescribeTags",
+		CreateTags DeleteTags DescribeTags
 
-		"CreateKeyPair",
-		"ImportKeyPair",
-		"DescribeKeyPairs",
-		"DeleteKeyPair",
+		CreateKeyPair ImportKeyPair DescribeKeyPairs DeleteKeyPair
 
-		"DescribeImages",
-		"RegisterImage",
-		"DeregisterImage",
-		"DescribeImageAttribute",
-		"ModifyImageAttribute",
-		"ResetImageAttribute",
+		DescribeImages RegisterImage DeregisterImage CreateImage CopyImage
+		DescribeImageAttribute ModifyImageAttribute ResetImageAttribute
 
-		"RunInstances",
-		"DescribeInstances",
-		"DescribeInstanceStatus",
-		"StartInstances",
-		"StopInstances",
-		"RebootInstances",
-		"TerminateInstances",
-		"DescribeInstanceAttribute",
-		"ModifyInstanceAttribute",
-		"GetConsoleOutput",
+		RunInstances DescribeInstances DescribeInstanceStatus
+		StartInstances StopInstances RebootInstances TerminateInstances
+		DescribeInstanceAttribute ModifyInstanceAttribute ResetInstanceAttribute
+		DescribeInstanceCreditSpecifications ModifyInstanceMetadataOptions
+		MonitorInstances UnmonitorInstances GetConsoleOutput GetPasswordData
 
-		"CreateVpc",
-		"DeleteVpc",
-		"DescribeVpcs",
-		"DescribeVpcAttribute",
-		"ModifyVpcAttribute",
-		"CreateSubnet",
-		"DeleteSubnet",
-		"DescribeSubnets",
-		"ModifySubnetAttribute",
-		"CreateInternetGateway",
-		"AttachInternetGateway",
-		"DetachInternetGateway",
-		"DeleteInternetGateway",
-		"DescribeInternetGateways",
-		"CreateRouteTable",
-		"DeleteRouteTable",
-		"DescribeRouteTables",
-		"CreateRoute",
-		"ReplaceRoute",
-		"DeleteRoute",
-		"AssociateRouteTable",
-		"DisassociateRouteTable",
-		"ReplaceRouteTableAssociation",
-		"DescribeNetworkInterfaces",
+		CreatePlacementGroup DescribePlacementGroups DeletePlacementGroup
 
-		"CreateSecurityGroup",
-		"DeleteSecurityGroup",
-		"DescribeSecurityGroups",
-		"DescribeSecurityGroupRules",
-		"AuthorizeSecurityGroupIngress",
-		"AuthorizeSecurityGroupEgress",
-		"RevokeSecurityGroupIngress",
-		"RevokeSecurityGroupEgress",
+		CreateLaunchTemplate CreateLaunchTemplateVersion DescribeLaunchTemplates
+		DescribeLaunchTemplateVersions ModifyLaunchTemplate
+		DeleteLaunchTemplate DeleteLaunchTemplateVersions
 
-		"AllocateAddress",
-		"ReleaseAddress",
-		"AssociateAddress",
-		"DisassociateAddress",
-		"DescribeAddresses",
+		CreateVolume DeleteVolume DescribeVolumes DescribeVolumeStatus
+		DescribeVolumeAttribute ModifyVolumeAttribute AttachVolume DetachVolume
+		ModifyVolume DescribeVolumesModifications
 
-		"CreateVolume",
-		"DeleteVolume",
-		"DescribeVolumes",
-		"DescribeVolumeStatus",
-		"DescribeVolumeAttribute",
-		"AttachVolume",
-		"DetachVolume",
-	},
+		CreateSnapshot DescribeSnapshots DeleteSnapshot CopySnapshot
+		DescribeSnapshotAttribute ModifySnapshotAttribute
+		EnableEbsEncryptionByDefault DisableEbsEncryptionByDefault GetEbsEncryptionByDefault
+
+		CreateVpc DeleteVpc DescribeVpcs DescribeVpcAttribute ModifyVpcAttribute
+		CreateDefaultVpc AssociateVpcCidrBlock DisassociateVpcCidrBlock ModifyVpcTenancy
+		DescribeVpcClassicLink DescribeVpcClassicLinkDnsSupport
+
+		CreateSubnet DeleteSubnet DescribeSubnets ModifySubnetAttribute CreateDefaultSubnet
+		AssociateSubnetCidrBlock DisassociateSubnetCidrBlock
+
+		CreateInternetGateway AttachInternetGateway DetachInternetGateway
+		DeleteInternetGateway DescribeInternetGateways
+		CreateEgressOnlyInternetGateway DescribeEgressOnlyInternetGateways DeleteEgressOnlyInternetGateway
+		CreateNatGateway DescribeNatGateways DeleteNatGateway
+
+		CreateRouteTable DeleteRouteTable DescribeRouteTables
+		CreateRoute ReplaceRoute DeleteRoute
+		AssociateRouteTable DisassociateRouteTable ReplaceRouteTableAssociation
+
+		CreateNetworkInterface DeleteNetworkInterface DescribeNetworkInterfaces
+		AttachNetworkInterface DetachNetworkInterface
+		DescribeNetworkInterfaceAttribute ModifyNetworkInterfaceAttribute ResetNetworkInterfaceAttribute
+		AssignPrivateIpAddresses UnassignPrivateIpAddresses AssignIpv6Addresses UnassignIpv6Addresses
+
+		CreateSecurityGroup DeleteSecurityGroup DescribeSecurityGroups DescribeSecurityGroupRules
+		AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress
+		RevokeSecurityGroupIngress RevokeSecurityGroupEgress
+		ModifySecurityGroupRules
+		UpdateSecurityGroupRuleDescriptionsIngress UpdateSecurityGroupRuleDescriptionsEgress
+
+		CreateNetworkAcl DeleteNetworkAcl DescribeNetworkAcls
+		CreateNetworkAclEntry ReplaceNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation
+
+		AllocateAddress ReleaseAddress AssociateAddress DisassociateAddress
+		DescribeAddresses DescribeAddressesAttribute
+
+		ProvisionByoipCidr AdvertiseByoipCidr WithdrawByoipCidr DeprovisionByoipCidr DescribeByoipCidrs
+		DescribePublicIpv4Pools
+
+		CreateDhcpOptions DescribeDhcpOptions AssociateDhcpOptions DeleteDhcpOptions
+
+		CreateVpcPeeringConnection AcceptVpcPeeringConnection RejectVpcPeeringConnection
+		DescribeVpcPeeringConnections DeleteVpcPeeringConnection
+
+		CreateManagedPrefixList DescribeManagedPrefixLists GetManagedPrefixListEntries
+		GetManagedPrefixListAssociations ModifyManagedPrefixList RestoreManagedPrefixListVersion
+		DeleteManagedPrefixList DescribePrefixLists
+
+		CreateFlowLogs DescribeFlowLogs DeleteFlowLogs
+
+		CreateCustomerGateway DescribeCustomerGateways DeleteCustomerGateway
+		CreateVpnGateway DescribeVpnGateways AttachVpnGateway DetachVpnGateway DeleteVpnGateway
+		CreateVpnConnection DescribeVpnConnections DeleteVpnConnection
+		CreateVpnConnectionRoute DeleteVpnConnectionRoute
+		EnableVgwRoutePropagation DisableVgwRoutePropagation
+	`),
 	"sts": {
 		"GetCallerIdentity",
+		"GetSessionToken",
 	},
 }
 
 // openEnums are words that the region knows better than the model: they are
 // decoded as plain text and checked by their handler.
 var openEnums = map[string]bool{
-	"InstanceType": true,
+	"AccountAttributeName": true, // the model has two of the six that EC2 documents
+	"InstanceType":         true,
 }

@@ -6,6 +6,7 @@
 //	              decode_gen.go   DecodeQuery: one line per member
 //	              encode_gen.go   AppendXML: one line per member
 //	              actions_gen.go  the names of all actions, implemented or not
+//	              outputs_gen_test.go  one output of each, for the round trip
 //
 // It runs by `go generate ./services/api/model`, takes the models out of the
 // module cache (fetching the pinned module once, checksum verified, without

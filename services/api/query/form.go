@@ -1,6 +1,7 @@
 package query
 
 import (
+	"iter"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -54,6 +55,44 @@ func Parse(texts ...string) (*Form, error) {
 		}
 	}
 	return f, nil
+}
+
+// Values walks the values of all parameters, in no order.
+func (f *Form) Values() iter.Seq[string] {
+	return func(yield func(string) bool) { f.root.values(yield) }
+}
+
+func (n *node) values(yield func(string) bool) bool {
+	if n.leaf && !yield(n.value) {
+		return false
+	}
+	for _, kid := range n.kids {
+		if !kid.values(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// Left walks the parameters that nothing has taken yet, in no order.
+func (f *Form) Left() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) { f.root.left("", yield) }
+}
+
+func (n *node) left(name string, yield func(name, value string) bool) bool {
+	if n.leaf && !n.taken && !yield(name, n.value) {
+		return false
+	}
+	for step, kid := range n.kids {
+		full := step
+		if name != "" {
+			full = name + "." + step
+		}
+		if !kid.left(full, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *Form) add(pair string) error {

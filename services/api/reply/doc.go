@@ -13,7 +13,12 @@
 //	      </XResponse>
 //	      <ErrorResponse xmlns="…"><Error><Type/><Code/><Message/></Error><RequestId/></ErrorResponse>
 //
-// Everything appends to a byte slice, without reflection: the shapes of package
+// CloudTrail speaks the JSON protocol: its results are JSON objects made where
+// they are answered, its faults are
+//
+//	{"__type":"InvalidNextTokenException","message":"…"}
+//
+// Everything else appends to a byte slice, without reflection: the shapes of package
 // model have generated AppendXML methods made of the functions here. A nil
 // pointer or nil list writes nothing; an empty list writes an empty element.
 // Text is escaped, and a character that XML cannot carry becomes U+FFFD, so the

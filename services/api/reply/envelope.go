@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Service is one of the two APIs that share the address, by the name that
+// Service is one of the APIs that share the address, by the name that
 // stands in a signature's credential scope.
 type Service string
 
@@ -13,10 +13,23 @@ type Service string
 const (
 	EC2 Service = "ec2"
 	STS Service = "sts"
+
+	CloudTrail Service = "cloudtrail"
 )
 
-// ContentType is the media type of every reply.
-const ContentType = "text/xml;charset=UTF-8"
+// Media types of replies.
+const (
+	XML  = "text/xml;charset=UTF-8"
+	JSON = "application/x-amz-json-1.1"
+)
+
+// ContentType is the media type of a service's replies.
+func ContentType(s Service) string {
+	if s == CloudTrail {
+		return JSON
+	}
+	return XML
+}
 
 const (
 	prolog       = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
@@ -55,6 +68,9 @@ func Result(b []byte, s Service, action, version, requestID string, body Body) [
 
 // Fault appends the document that answers with an error.
 func Fault(b []byte, s Service, code, message, requestID string) []byte {
+	if s == CloudTrail {
+		return exception(b, code, message)
+	}
 	b = append(b, prolog...)
 	if s == STS {
 		kind := "Sender"
@@ -80,6 +96,9 @@ func Fault(b []byte, s Service, code, message, requestID string) []byte {
 // Status is the HTTP status that goes with an error code ("Error codes for the
 // Amazon EC2 API": the server codes answer with the 500 series).
 func Status(s Service, code string) int {
+	if s == CloudTrail {
+		return exceptionStatus(code)
+	}
 	switch code {
 	case "AuthFailure", "OptInRequired", "PendingVerification":
 		return http.StatusUnauthorized

@@ -3,8 +3,11 @@ package reply
 import (
 	"encoding/base64"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"skerry/services/api/spread"
 )
 
 // TimeFormat is how EC2 writes times, always in UTC.
@@ -112,11 +115,29 @@ func List[T any, P interface {
 		return empty(b, name)
 	}
 	b = open(b, name)
-	for i := range v {
-		b = shut(P(&v[i]).AppendXML(open(b, item)), item)
+	if spread.Workers(len(v)) == 1 {
+		for i := range v {
+			b = shut(P(&v[i]).AppendXML(open(b, item)), item)
+		}
+		return shut(b, name)
+	}
+	for _, part := range spread.Shares(len(v), func(from, to int) *[]byte {
+		part := parts.Get().(*[]byte)
+		b := (*part)[:0]
+		for i := from; i < to; i++ {
+			b = shut(P(&v[i]).AppendXML(open(b, item)), item)
+		}
+		*part = b
+		return part
+	}) {
+		b = append(b, *part...)
+		parts.Put(part)
 	}
 	return shut(b, name)
 }
+
+// parts are what shares of a long list were written into.
+var parts = sync.Pool{New: func() any { return new([]byte) }}
 
 // Strings appends a list of text.
 func Strings(b []byte, name, item string, v []string) []byte {

@@ -2,7 +2,9 @@ package reply
 
 import (
 	"encoding/xml"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -74,4 +76,24 @@ func FuzzText(f *testing.F) {
 			t.Fatalf("%q came back as %q, want %q", s, got, wide.String())
 		}
 	})
+}
+
+type numbered struct{ n int }
+
+func (x *numbered) AppendXML(b []byte) []byte { return String(b, "n", new(strconv.Itoa(x.n))) }
+
+// A long list is written in shares, and reads as if it had not been.
+func TestLongList(t *testing.T) {
+	for _, n := range []int{1, 100, 1000, 1001} {
+		list, want := make([]numbered, n), "before<set>"
+		for i := range list {
+			list[i].n = i
+			want += fmt.Sprintf("<item><n>%d</n></item>", i)
+		}
+		for range 2 { // what shares were written into is used again
+			if got := string(List([]byte("before"), "set", "item", list)); got != want+"</set>" {
+				t.Fatalf("%d items: %q", n, got)
+			}
+		}
+	}
 }

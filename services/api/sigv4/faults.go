@@ -16,9 +16,12 @@ func incomplete(format string, args ...any) error {
 	return events.Faultf("IncompleteSignature", format, args...)
 }
 
+// plain says that a service tells an unknown key and a wrong signature apart.
+func (p *Pending) plain() bool { return p.Service == "sts" || p.Service == "cloudtrail" }
+
 // denied answers a scope that does not fit here.
 func (p *Pending) denied(format string, args ...any) error {
-	if p.Service == "sts" {
+	if p.plain() {
 		return events.Faultf("SignatureDoesNotMatch", format, args...)
 	}
 	return events.Faultf("AuthFailure", format, args...)
@@ -30,22 +33,22 @@ func (p *Pending) mismatch(format string, args ...any) error {
 }
 
 func (p *Pending) unknownKey() error {
-	if p.Service == "sts" {
+	if p.plain() {
 		return events.Faultf("InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
 	return events.Faultf("AuthFailure", notValid)
 }
 
-func (p *Pending) noTokens() error {
+func (p *Pending) badToken() error {
 	code := "AuthFailure"
-	if p.Service == "sts" {
+	if p.plain() {
 		code = "InvalidClientTokenId"
 	}
-	return events.Faultf(code, "This region issues no session tokens: unset AWS_SESSION_TOKEN (aws_session_token) and sign with the access key alone.")
+	return events.Faultf(code, "The session token is not valid for this access key, or has expired: get another one, or unset AWS_SESSION_TOKEN (aws_session_token) and sign with the access key alone.")
 }
 
 func (p *Pending) badSignature() error {
-	if p.Service == "sts" {
+	if p.plain() {
 		return events.Faultf("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
 	}
 	return events.Faultf("AuthFailure", notValid)

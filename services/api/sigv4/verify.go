@@ -1,9 +1,11 @@
 package sigv4
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,8 +32,21 @@ const (
 
 // Keys knows the secrets of access keys.
 type Keys interface {
-	// Secret returns the secret of an access key and the account it belongs to.
-	Secret(accessKeyID string) (secret string, account string, ok bool)
+	// Secret returns the secret of an access key and who it belongs to. A key
+	// that was issued for a while comes with its session token, which is empty
+	// for all others. It fails with ErrUnknownKey, or with a fault when it cannot
+	// tell.
+	Secret(ctx context.Context, accessKeyID, token string) (secret string, who Principal, err error)
+}
+
+// ErrUnknownKey says that there is no such access key, or that its token is not
+// the one, or is over.
+var ErrUnknownKey = errors.New("sigv4: unknown access key")
+
+// Principal is who an access key belongs to.
+type Principal struct {
+	Account string // 12 digits
+	User    string // name of the user, empty for the account's root
 }
 
 // Verifier checks signatures for one region.
@@ -43,9 +58,10 @@ type Verifier struct {
 
 // Identity is who signed a request, and for which service.
 type Identity struct {
+	Principal
 	AccessKey string
-	Account   string
 	Service   string
+	Session   bool // the key was issued for a while
 }
 
 // Pending is a request whose claims hold but whose signature is not checked
@@ -75,7 +91,7 @@ type claim struct {
 // QueryParameters are the names that a presigned URL adds to its query.
 var QueryParameters = []string{
 	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires",
-	"X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Content-Sha256",
+	"X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Content-Sha256", "X-Amz-Security-Token",
 }
 
 // Presigned tells that the signature stands in the query.
@@ -114,14 +130,17 @@ func (v *Verifier) Open(r *http.Request) (*Pending, error) {
 	if err := p.checkHeaders(r, params); err != nil {
 		return nil, err
 	}
-	if token := r.Header.Get("X-Amz-Security-Token") + params.Get("X-Amz-Security-Token"); token != "" {
-		return nil, p.noTokens()
-	}
-	secret, account, ok := v.Keys.Secret(p.AccessKey)
-	if !ok || secret == "" {
+	token := r.Header.Get("X-Amz-Security-Token") + params.Get("X-Amz-Security-Token")
+	secret, who, err := v.Keys.Secret(r.Context(), p.AccessKey, token)
+	switch {
+	case errors.Is(err, ErrUnknownKey) && token != "":
+		return nil, p.badToken()
+	case errors.Is(err, ErrUnknownKey):
 		return nil, p.unknownKey()
+	case err != nil:
+		return nil, err
 	}
-	p.secret, p.Account = secret, account
+	p.secret, p.Principal, p.Session = secret, who, token != ""
 	return p, nil
 }
 

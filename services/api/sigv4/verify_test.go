@@ -26,8 +26,14 @@ const (
 	testSecret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 )
 
-func (oneKey) Secret(id string) (string, string, bool) {
-	return testSecret, "123456789012", id == testKey
+func (oneKey) Secret(_ context.Context, id, token string) (string, Principal, error) {
+	switch {
+	case id == testKey && token == "":
+		return testSecret, Principal{Account: "123456789012"}, nil
+	case id == "AKIDWHOKNOWS":
+		return "", Principal{}, events.Faultf("Unavailable", "Nobody can tell.")
+	}
+	return "", Principal{}, ErrUnknownKey
 }
 
 var verifier = &Verifier{Keys: oneKey{}, Region: "isle-1", Services: []string{"ec2", "sts"}}
@@ -81,7 +87,7 @@ func TestAcceptsTheSDK(t *testing.T) {
 		} {
 			body, _ := io.ReadAll(r.Body)
 			id, err := verify(r, string(body))
-			if err != nil || id != (Identity{testKey, "123456789012", service}) {
+			if err != nil || id != (Identity{Principal: Principal{Account: "123456789012"}, AccessKey: testKey, Service: service}) {
 				t.Errorf("%s %s: %v %v", service, name, id, err)
 			}
 		}
@@ -329,4 +335,14 @@ func FuzzAuthorization(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A key of which nobody can tell is not called unknown.
+func TestNobodyCanTell(t *testing.T) {
+	r := signed(t, "GET", "http://127.0.0.1/?Action=DescribeRegions", "", "ec2", "isle-1", time.Now(), nil)
+	r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), testKey, "AKIDWHOKNOWS", 1))
+	_, err := verifier.Open(r)
+	if f, ok := events.AsFault(err); !ok || f.FaultCode != "Unavailable" {
+		t.Error(err)
+	}
 }

@@ -63,8 +63,8 @@ func Read(in []model.Tag) ([]events.Tag, error) {
 // Write shows tags in a reply.
 func Write(in []events.Tag) []model.Tag {
 	out := make([]model.Tag, 0, len(in))
-	for _, t := range in {
-		out = append(out, model.Tag{Key: new(t.Key), Value: new(t.Value)})
+	for i := range in { // rows never change, and replies are read only
+		out = append(out, model.Tag{Key: &in[i].Key, Value: &in[i].Value})
 	}
 	return out
 }
