@@ -112,6 +112,14 @@ func TestRefuses(t *testing.T) {
 		_, err := tokens.Open(listing, nil, &bad)
 		code("changed at "+fmt.Sprint(i), err, "InvalidNextToken")
 	}
+	for what, bad := range map[string]string{
+		"a line end":   good[:9] + "\r\n" + good[9:],
+		"a line after": good + "\n",
+		"padding":      good + "=",
+	} {
+		_, err := tokens.Open(listing, nil, &bad)
+		code(what, err, "InvalidNextToken")
+	}
 	long := strings.Repeat("A", maxToken+4)
 	_, err = tokens.Open(listing, nil, &long)
 	code("long", err, "InvalidNextToken")
