@@ -104,10 +104,10 @@ func New() *Tx {
 			func(i *Interface) []string { return some(string(i.AttachmentID())) },
 			func(i *Interface) []string { return []string{string(i.Interface.Subnet)} }).
 			tallied(func(i *Interface) (string, int) { return string(i.Account), 1 }),
-		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement).tallied(instanceRuns),
+		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement, instanceLaunch).tallied(instanceRuns),
 		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} },
 			func(t *Tombstone) []string { return []string{string(t.Kind) + "/" + t.ID} }),
-		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }),
+		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }, tagged),
 		Commands: newTable(answeredAt),
 		Tokens:   newTable(answeredAt),
 
@@ -184,6 +184,9 @@ const (
 	byEnd      = 3 // Instances: time of termination
 
 	byPlacement = 4 // Instances, while live: placement group
+	byLaunch    = 5 // Instances: account and launch
+
+	byTag = 1 // Tags: account, key and value
 )
 
 func vpcBlocks(v *VPC) []string {
@@ -279,6 +282,7 @@ func instancePlacement(i *Instance) []string {
 	}
 	return some(string(i.Group))
 }
+func instanceLaunch(i *Instance) []string { return []string{launchKey(i.Account, i.LaunchOrder())} }
 func instanceEnded(i *Instance) []string {
 	if i.State != Terminated {
 		return nil
@@ -498,23 +502,19 @@ func (v *View) InstancesOf(a events.AccountID) iter.Seq[*Instance] {
 	return v.Instances.by(byAccount, string(a))
 }
 
-// InstanceIDsOf are the ids of an account's instances, in order.
-func (v *View) InstanceIDsOf(a events.AccountID) []string {
-	return v.Instances.keys(byAccount, string(a))
-}
-
-// InstancesFrom walks an account's instances with id >= from.
-func (v *View) InstancesFrom(a events.AccountID, from string) iter.Seq[*Instance] {
-	return func(yield func(*Instance) bool) {
-		v.Instances.indexes[byAccount].tree.Ascend(pair{string(a), from}, func(p pair) bool {
-			if p.value != string(a) {
-				return false
-			}
-			i, _ := v.Instances.Get(p.key)
-			return yield(i)
+// LaunchedAfter walks the places and ids of an account's instances in the order
+// of their launch, from the first one after a place; "" is before them all.
+func (v *View) LaunchedAfter(a events.AccountID, place string) iter.Seq2[string, events.InstanceID] {
+	return func(yield func(string, events.InstanceID) bool) {
+		from := launchKey(a, place)
+		v.Instances.indexes[byLaunch].tree.Ascend(pair{value: from}, func(p pair) bool {
+			place, mine := strings.CutPrefix(p.value, launchKey(a, ""))
+			return mine && (p.value == from || yield(place, events.InstanceID(p.key)))
 		})
 	}
 }
+
+func launchKey(a events.AccountID, place string) string { return string(a) + "/" + place }
 
 // InstancesOn walks the live instances placed on a host.
 func (v *View) InstancesOn(h events.HostID) iter.Seq[*Instance] {
@@ -811,6 +811,24 @@ func (v *View) TagsOf(resource string) []events.Tag {
 		return nil
 	}
 	return t.Tags
+}
+
+// Tagged are the ids of an account's resources that have a tag of this key and
+// value, in order.
+func (v *View) Tagged(a events.AccountID, t events.Tag) []string {
+	return v.Tags.keys(byTag, tagKey(a, t))
+}
+
+func tagged(t *Tags) []string {
+	out := make([]string, len(t.Tags))
+	for i, g := range t.Tags {
+		out[i] = tagKey(t.Account, g)
+	}
+	return out
+}
+
+func tagKey(a events.AccountID, t events.Tag) string {
+	return string(a) + "\x00" + t.Key + "\x00" + t.Value
 }
 
 // TaggedBy walks the tag rows of an account by resource.

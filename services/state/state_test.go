@@ -51,7 +51,7 @@ func populated(n int) *Tx {
 		eni := events.Interface{ID: events.InterfaceID(fmt.Sprintf("eni-%05d", i)), Subnet: events.SubnetID(fmt.Sprint("subnet-", a)), MAC: fmt.Sprintf("06:00:00:00:%02x:%02x", i>>8, i&255), PrivateIP: addr}
 		addr = addr.Next()
 		add(events.InterfaceCreated{Account: account, Zone: "isle-1a", Instance: id, Interface: eni, At: start})
-		add(events.InstanceRequested{ID: id, Account: account, Zone: "isle-1a", Need: events.Need{VCPUs: 1, MemoryMiB: 128, DiskGiB: 1}, Interfaces: []events.Interface{eni}, At: start})
+		add(events.InstanceRequested{ID: id, LaunchIndex: i, Account: account, Zone: "isle-1a", Need: events.Need{VCPUs: 1, MemoryMiB: 128, DiskGiB: 1}, Interfaces: []events.Interface{eni}, At: start})
 		add(events.ResourceTagged{Account: account, Resource: string(id), Tags: []events.Tag{{Key: "Name", Value: fmt.Sprint("web", i)}}})
 		host := events.HostID(fmt.Sprint("host-", i%3))
 		switch i % 3 {
@@ -296,22 +296,55 @@ type unknown struct{}
 
 func (unknown) About() events.About { return events.About{} }
 
-// A page of instances begins where the last one ended, and stays with its account.
-func TestInstancesFrom(t *testing.T) {
+// A tag is found under its value as long as it has that value, and only by its
+// account.
+func TestTagged(t *testing.T) {
+	tx := populated(4)
+	n := tx.Meta.N
+	add := func(e events.Event) {
+		n++
+		tx.Apply(events.Record{N: n, Time: start, Event: e})
+	}
+	tag := func(key, value string) events.Tag { return events.Tag{Key: key, Value: value} }
+	is := func(a events.AccountID, g events.Tag, want ...string) {
+		t.Helper()
+		if got := tx.Tagged(a, g); !slices.Equal(got, want) {
+			t.Errorf("%s has %s=%s on %v, not %v", a, g.Key, g.Value, got, want)
+		}
+	}
+	is("111111111111", tag("Name", "web0"), "i-00000")
+	is("222222222222", tag("Name", "web0"))
+	add(events.ResourceTagged{Account: "111111111111", Resource: "i-00002", Tags: []events.Tag{tag("Name", "web0"), tag("Env", "")}})
+	is("111111111111", tag("Name", "web0"), "i-00000", "i-00002")
+	is("111111111111", tag("Name", "web2"))
+	is("111111111111", tag("Env", ""), "i-00002")
+	add(events.ResourceUntagged{Account: "111111111111", Resource: "i-00002", Keys: []string{"Name"}})
+	is("111111111111", tag("Name", "web0"), "i-00000")
+	is("111111111111", tag("Env", ""), "i-00002")
+}
+
+// A page of instances begins after the place where the last one ended, and stays
+// with its account.
+func TestLaunchedAfter(t *testing.T) {
 	tx := populated(20)
 	var all, paged []events.InstanceID
-	for i := range tx.InstancesOf("111111111111") {
-		all = append(all, i.ID)
+	places := map[events.InstanceID]string{}
+	for place, id := range tx.LaunchedAfter("111111111111", "") {
+		all, places[id] = append(all, id), place
 	}
-	for from := ""; ; {
+	for i := range tx.InstancesOf("111111111111") {
+		if places[i.ID] != i.LaunchOrder() {
+			t.Errorf("%s stands at %q, not %q", i.ID, places[i.ID], i.LaunchOrder())
+		}
+	}
+	for last := ""; ; {
 		page := 0
-		for i := range tx.InstancesFrom("111111111111", from) {
+		for place, id := range tx.LaunchedAfter("111111111111", last) {
 			if page == 3 {
 				break
 			}
 			page++
-			paged = append(paged, i.ID)
-			from = string(i.ID) + "\x00"
+			paged, last = append(paged, id), place
 		}
 		if page == 0 {
 			break

@@ -310,7 +310,7 @@ func (h *Handlers) DescribeInstanceCreditSpecifications(ctx context.Context, c *
 		}
 	}
 	out := new(model.DescribeInstanceCreditSpecificationsOutput)
-	out.InstanceCreditSpecifications, out.NextToken, err = chooseFrom(creditListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, burstable, launchOrder,
+	out.InstanceCreditSpecifications, out.NextToken, err = chooseFrom(creditListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, burstable, (*state.Instance).LaunchOrder,
 		func(i *state.Instance) creditRow {
 			return creditRow{shown: model.InstanceCreditSpecification{InstanceId: some(i.ID), CpuCredits: new(credits(i))}}
 		})

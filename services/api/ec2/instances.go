@@ -3,11 +3,13 @@ package ec2
 import (
 	"cmp"
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
 
 	"skerry/events"
 	"skerry/services/api"
+	"skerry/services/api/filter"
 	"skerry/services/api/ids"
 	"skerry/services/api/model"
 	"skerry/services/api/spread"
@@ -38,19 +40,31 @@ func (h *Handlers) DescribeInstances(ctx context.Context, c *api.Call, in *model
 	if err != nil {
 		return nil, err
 	}
-	list, err := v.instances(c, in.InstanceIds)
-	if err != nil {
-		return nil, err
-	}
 	tagsOf := func(i *state.Instance) []events.Tag { return v.TagsOf(string(i.ID)) }
-	if list, err = withTags(list, in.Filters, tagsOf); err != nil {
-		return nil, err
+	show := func(i *state.Instance) instanceRow {
+		t := tagsOf(i)
+		return instanceRow{shown: v.instance(i, t), tags: t}
 	}
-	page, next, err := chooseFrom(instanceListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, launchOrder,
-		func(i *state.Instance) instanceRow {
-			t := tagsOf(i)
-			return instanceRow{shown: v.instance(i, t), tags: t}
+	var page []*instance
+	var next *string
+	q := ask{in.Filters, in.MaxResults, in.NextToken}
+	if len(in.InstanceIds) > 0 || onTags(in.Filters) {
+		list, bad := v.mayMatch(c, in.InstanceIds, in.Filters)
+		if bad != nil {
+			return nil, bad
+		}
+		if list, err = withTags(list, in.Filters, tagsOf); err != nil {
+			return nil, err
+		}
+		page, next, err = chooseFrom(instanceListing, h, c, q, list, (*state.Instance).LaunchOrder, show)
+	} else {
+		page, next, err = chooseAfter(instanceListing, h, c, q, func(after string) iter.Seq2[string, events.InstanceID] {
+			return v.LaunchedAfter(events.AccountID(c.Account), after)
+		}, func(id events.InstanceID) instanceRow {
+			i, _ := v.Instances.Get(string(id))
+			return show(i)
 		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,23 +137,40 @@ func truth(t bool) *bool {
 	return no
 }
 
-// launchOrder is an instance's place in a listing: launches in their order,
-// then the instances of each.
-func launchOrder(i *state.Instance) string {
-	return string(padded(append(inOrder(i.At, string(i.Reservation)), '/'), int64(i.LaunchIndex), 6))
-}
-
 // instances looks up instances of the caller, all or none.
 func (v view) instances(c *api.Call, names []string) ([]*state.Instance, error) {
 	account := events.AccountID(c.Account)
 	get := func(id string) (*state.Instance, bool) { return v.Instance(account, events.InstanceID(id)) }
 	return byID(names, get,
 		func(yield func(*state.Instance)) {
-			for _, i := range spread.Over(v.InstanceIDsOf(account), func(id string) *state.Instance { i, _ := get(id); return i }) {
+			for i := range v.InstancesOf(account) {
 				yield(i)
 			}
 		},
 		func(names []string) error { return compute.NotFound(names...) })
+}
+
+// mayMatch looks up the instances that a call names. If it names none, but whole
+// tags, they are those with such a tag; otherwise all.
+func (v view) mayMatch(c *api.Call, names []string, filters []model.Filter) ([]*state.Instance, error) {
+	account := events.AccountID(c.Account)
+	for _, f := range filters {
+		key, values, whole := filter.Tagged(f)
+		if len(names) > 0 || !whole {
+			continue
+		}
+		var tagged []string
+		for _, t := range values {
+			tagged = append(tagged, v.Tagged(account, events.Tag{Key: key, Value: t})...)
+		}
+		slices.Sort(tagged)
+		list := spread.Over(slices.Compact(tagged), func(id string) *state.Instance {
+			i, _ := v.Instance(account, events.InstanceID(id))
+			return i
+		})
+		return slices.DeleteFunc(list, func(i *state.Instance) bool { return i == nil }), nil
+	}
+	return v.instances(c, names)
 }
 
 // one looks up one instance.

@@ -189,7 +189,7 @@ func (h *Handlers) DescribeNetworkInterfaces(ctx context.Context, c *api.Call, i
 	}
 	out := new(model.DescribeNetworkInterfacesOutput)
 	out.NetworkInterfaces, out.NextToken, err = chooseFrom(interfaceListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list,
-		func(f *state.Interface) string { return string(inOrder(f.At, string(f.Interface.ID))) },
+		func(f *state.Interface) string { return state.ByTime(f.At, string(f.Interface.ID)) },
 		func(f *state.Interface) interfaceRow {
 			t := v.TagsOf(string(f.Interface.ID))
 			s := v.networkInterface(f)

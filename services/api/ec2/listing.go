@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,31 @@ func (l listing[S]) choose(h *Handlers, c *api.Call, q ask, rows []row[S]) ([]S,
 // chooseFrom is choose for rows that are dear to show: only those that may be
 // on the page are built.
 func chooseFrom[T, S any](l listing[S], h *Handlers, c *api.Call, q ask, items []T, key func(T) string, show func(T) row[S]) ([]S, *string, error) {
+	return chooseAfter(l, h, c, q, func(after string) iter.Seq2[string, T] {
+		type entry struct {
+			key  string
+			item T
+		}
+		list := make([]entry, 0, len(items))
+		for i, k := range spread.Over(items, key) {
+			if after == "" || k > after {
+				list = append(list, entry{k, items[i]})
+			}
+		}
+		slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+		return func(yield func(string, T) bool) {
+			for _, e := range list {
+				if !yield(e.key, e.item) {
+					return
+				}
+			}
+		}
+	}, show)
+}
+
+// chooseAfter is chooseFrom for rows that stand in the order of their keys
+// already, of which it is told those that come after one.
+func chooseAfter[T, S any](l listing[S], h *Handlers, c *api.Call, q ask, after func(key string) iter.Seq2[string, T], show func(T) row[S]) ([]S, *string, error) {
 	f, err := l.compile(q.filters)
 	if err != nil {
 		return nil, nil, err
@@ -58,44 +84,47 @@ func chooseFrom[T, S any](l listing[S], h *Handlers, c *api.Call, q ask, items [
 	if err != nil {
 		return nil, nil, err
 	}
-	type entry struct {
-		key  string
-		item T
-	}
-	list := make([]entry, 0, len(items))
-	for i, k := range spread.Over(items, key) {
-		if p.After == "" || k > p.After {
-			list = append(list, entry{k, items[i]})
-		}
-	}
-	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	out, next := page.Cut(p, func(yield func(string, S) bool) {
-		// As many at once as the page may hold, and more where few of them match.
-		n := len(list)
-		if p.Limit > 0 {
-			n = p.Limit + 1
-		}
-		for ; len(list) > 0; n *= 2 {
-			batch := list[:min(n, len(list))]
-			for k, r := range spread.Over(batch, func(e entry) row[S] { return show(e.item) }) {
-				if f.Match(r) && !yield(batch[k].key, r.shown) {
-					return
+		var keys []string
+		var items []T
+		shown := func() bool {
+			for i, r := range spread.Over(items, show) {
+				if f.Match(r) && !yield(keys[i], r.shown) {
+					return false
 				}
 			}
-			list = list[len(batch):]
+			keys, items = keys[:0], items[:0]
+			return true
 		}
+		// As many at once as the page may hold, and more where few of them match.
+		n := p.Limit + 1
+		for k, x := range after(p.After) {
+			keys, items = append(keys, k), append(items, x)
+			if p.Limit > 0 && len(items) == n {
+				if !shown() {
+					return
+				}
+				n *= 2
+			}
+		}
+		shown()
 	})
 	return out, next, nil
+}
+
+// onTags tells whether one of the filters asks for tags alone.
+func onTags(filters []model.Filter) bool {
+	return slices.ContainsFunc(filters, func(f model.Filter) bool { return filter.OnTags(value(f.Name)) })
 }
 
 // withTags leaves of a list what passes the filters that are on tags, for rows that
 // are dear to show.
 func withTags[T any](list []T, filters []model.Filter, of func(T) []events.Tag) ([]T, error) {
-	onTags := slices.DeleteFunc(slices.Clone(filters), func(f model.Filter) bool { return !filter.OnTags(value(f.Name)) })
-	if len(onTags) == 0 {
+	if !onTags(filters) {
 		return list, nil
 	}
-	f, err := filter.Compile(onTags, nil, func(x T) map[string]string { return tags.Map(of(x)) })
+	asked := slices.DeleteFunc(slices.Clone(filters), func(f model.Filter) bool { return !filter.OnTags(value(f.Name)) })
+	f, err := filter.Compile(asked, nil, func(x T) map[string]string { return tags.Map(of(x)) })
 	if err != nil {
 		return nil, err
 	}
@@ -244,21 +273,6 @@ func shownTags(t []events.Tag) []model.Tag {
 		return nil
 	}
 	return tags.Write(t)
-}
-
-// inOrder is the place of a row in a listing by the time of its making.
-func inOrder(at time.Time, id string) []byte {
-	return append(append(padded(make([]byte, 0, 64), at.UnixNano(), 20), '/'), id...)
-}
-
-// padded appends a number that is not negative with at least so many digits.
-func padded(to []byte, n int64, digits int) []byte {
-	var b [20]byte
-	s := strconv.AppendInt(b[:0], n, 10)
-	for range digits - len(s) {
-		to = append(to, '0')
-	}
-	return append(to, s...)
 }
 
 // some is a pointer to a text, or nil for none.

@@ -197,7 +197,7 @@ func (h *Handlers) DescribeSnapshots(ctx context.Context, c *api.Call, in *model
 	})
 	out := new(model.DescribeSnapshotsOutput)
 	out.Snapshots, out.NextToken, err = chooseFrom(snapshotListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list,
-		func(r *state.Snapshot) string { return string(inOrder(r.At, string(r.ID))) },
+		func(r *state.Snapshot) string { return state.ByTime(r.At, string(r.ID)) },
 		func(r *state.Snapshot) snapshotRow {
 			row := snapshotRow{shown: showSnapshot(r)}
 			if r.Account == account { // an owner's tags are not shown to others

@@ -56,7 +56,7 @@ func (h *Handlers) DescribeInstanceStatus(ctx context.Context, c *api.Call, in *
 		list = slices.DeleteFunc(list, func(i *state.Instance) bool { return i.State != state.Running })
 	}
 	out := new(model.DescribeInstanceStatusOutput)
-	out.InstanceStatuses, out.NextToken, err = chooseFrom(statusListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, launchOrder,
+	out.InstanceStatuses, out.NextToken, err = chooseFrom(statusListing, h, c, ask{in.Filters, in.MaxResults, in.NextToken}, list, (*state.Instance).LaunchOrder,
 		func(i *state.Instance) statusRow { return statusRow{shown: v.status(i)} })
 	return out, err
 }

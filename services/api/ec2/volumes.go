@@ -214,7 +214,7 @@ func (h *Handlers) DescribeVolumes(ctx context.Context, c *api.Call, in *model.D
 	return out, err
 }
 
-func creationOrder(r *state.Volume) string { return string(inOrder(r.At, string(r.ID))) }
+func creationOrder(r *state.Volume) string { return state.ByTime(r.At, string(r.ID)) }
 
 // volumes looks up volumes of the caller, all or none.
 func (h *Handlers) volumes(ctx context.Context, c *api.Call, names []string, maxResults *int32) (view, []*state.Volume, error) {

@@ -12,6 +12,7 @@
 package filter
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"skerry/events"
@@ -81,6 +82,24 @@ func Compile[R any](filters []model.Filter, fields Fields[R], tags func(R) map[s
 // OnTags tells whether a filter asks for tags alone.
 func OnTags(name string) bool {
 	return tagField(name, func(struct{}) map[string]string { return nil }) != nil
+}
+
+// Tagged reads a filter that asks for a tag by its key and whole values.
+func Tagged(f model.Filter) (key string, values []string, ok bool) {
+	if f.Name == nil {
+		return "", nil, false
+	}
+	if key, ok = strings.CutPrefix(*f.Name, "tag:"); !ok || key == "" {
+		return "", nil, false
+	}
+	for _, v := range f.Values {
+		p := parse(v)
+		if !p.simple {
+			return "", nil, false
+		}
+		values = append(values, p.plain)
+	}
+	return key, values, true
 }
 
 // tagField is the filter on a tag, or nil.

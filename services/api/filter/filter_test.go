@@ -2,6 +2,7 @@ package filter
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -56,6 +57,18 @@ func TestMatch(t *testing.T) {
 		}
 		if got := f.Match(web); got != c.want {
 			t.Errorf("%v: %v", c.filters, got)
+		}
+	}
+}
+
+// Only a tag with whole values is looked up.
+func TestTagged(t *testing.T) {
+	if key, values, ok := Tagged(named("tag:Name", "web", `a\*`)); !ok || key != "Name" || !slices.Equal(values, []string{"web", "a*"}) {
+		t.Error(key, values, ok)
+	}
+	for _, f := range []model.Filter{{}, named("tag:", "web"), named("tag-key", "Name"), named("instance-id", "i-1"), named("tag:Name", "web", "web-*")} {
+		if key, values, ok := Tagged(f); ok {
+			t.Errorf("%v is looked up as %s=%q", f.Name, key, values)
 		}
 	}
 }
@@ -120,6 +133,10 @@ func FuzzPattern(f *testing.F) {
 		want := regexp.MustCompile(re.String()).MatchString(s)
 		if got := parse(p).match(s); got != want {
 			t.Fatalf("%q on %q: %v, the expression %s says %v", p, s, got, re.String(), want)
+		}
+		// A whole value is looked up, and so has to be what it matches.
+		if key, values, whole := Tagged(named("tag:Name", p)); whole && (key != "Name" || slices.Contains(values, s) != want) {
+			t.Errorf("%q is looked up as %s=%q; %q matches: %v", p, key, values, s, want)
 		}
 	})
 }
