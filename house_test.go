@@ -60,11 +60,10 @@ var doors = map[string][]string{
 	"services/server":  {"events", "events/bus", "services/door", "services/outbox", "services/regions", "services/seal", "services/voter", "services/watch"},
 
 	// EC2's shapes live here and nowhere further in. The API reads state and
-	// asks a door that it is given; it does not decide. region names the
-	// account of the public images, compute the catalogue of types, network
-	// how many addresses are free.
+	// asks a door that it is given; it does not decide. compute knows the
+	// catalogue of types, network how many addresses are free.
 	"services/api": {"events", "events/bus", "services/api/...", "services/state", "services/seal",
-		"services/iam/policy", "services/compute", "services/network", "services/region", "services/storage", "services/tagging"},
+		"services/iam/policy", "services/compute", "services/network", "services/storage", "services/tagging"},
 	"services/api/trail": {"events", "services/api/...", "services/history", "services/seal", "services/state"}, // CloudTrail is the history, shown
 
 	"services":     {"events", "internal/config", "services/..."}, // main.go: wiring

@@ -19,6 +19,8 @@ type VoterStatus struct {
 	LastEvent time.Time `json:"lastEvent"`
 	Clock     time.Time `json:"clock"`
 	Voters    []string  `json:"voters"`
+
+	Understands int `json:"understands"` // newest feature level of its program
 }
 
 // Status is the region at a glance.

@@ -46,6 +46,9 @@ const LevelCalls = 2
 // wait for.
 const LevelEnds = 3
 
+// LevelNewest is the newest feature level that this program understands.
+const LevelNewest = LevelEnds
+
 // FeatureLevelRaised gates: a decision may use behaviour of a level only after it.
 type FeatureLevelRaised struct {
 	Level int `json:"level"`

@@ -29,7 +29,6 @@ import (
 	"skerry/services/busd"
 	"skerry/services/images"
 	"skerry/services/peers"
-	"skerry/services/region"
 	"skerry/services/regions"
 	"skerry/services/seal"
 	"skerry/services/server"
@@ -57,7 +56,7 @@ func run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	form := events.FormRegion{Name: c.Region, ID: c.RegionID, Level: region.Level}
+	form := events.FormRegion{Name: c.Region, ID: c.RegionID, Level: events.LevelNewest}
 	self := events.RegionInfo{Name: c.Region, ID: c.RegionID, Endpoint: c.Services.Endpoint, At: c.Services.At}
 	var root events.RegionInfo
 	if o := c.Services.Root; o != nil {

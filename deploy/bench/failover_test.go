@@ -16,7 +16,6 @@ import (
 	"skerry/events/bus"
 	"skerry/services/busd"
 	"skerry/services/peers"
-	mind "skerry/services/region"
 	"skerry/services/seal"
 	"skerry/services/server"
 	"skerry/services/voter"
@@ -48,7 +47,7 @@ func controls(b *testing.B, heartbeat time.Duration) []*control {
 	}
 	raftAddrs, busAddrs, routes := free(b, 3), free(b, 3), free(b, 3)
 	set := servers(raftAddrs)
-	form := events.FormRegion{Name: "isle-1", ID: "bench", Level: mind.Level}
+	form := events.FormRegion{Name: "isle-1", ID: "bench", Level: events.LevelNewest}
 	for _, s := range set {
 		form.Zones = append(form.Zones, events.Zone(s.ID))
 	}

@@ -56,6 +56,7 @@ type commands struct {
 	Drain     drainCmd     `cmd:"" help:"Keep new instances off a host, or let them back."`
 	Fail      failCmd      `cmd:"" help:"Break something for a while: az, host, link or process."`
 	Heal      healCmd      `cmd:"" help:"End faults before their time."`
+	Forget    forgetCmd    `cmd:"" help:"Take a region that is no more off the list of those that share the accounts."`
 	Restart   restartCmd   `cmd:"" help:"End a program politely; it starts again."`
 	Tour      tourCmd      `cmd:"" help:"Walk through the region with the AWS CLI."`
 	Down      downCmd      `cmd:"" help:"End the region. Data stays unless --purge."`

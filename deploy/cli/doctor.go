@@ -220,7 +220,7 @@ func examineRegion(ctx context.Context, e *env, r *lab.Region, st *supervisor.St
 		}
 	}
 	out = append(out, finding{OK: len(late) == 0, What: "every node is ready", Why: strings.Join(late, "; ")},
-		finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")})
+		finding{OK: len(behind) == 0, What: "every voter and the stream keep up", Why: strings.Join(behind, "; ")}, level(state))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	wrong, complaints := map[string][]string{}, []string{}
@@ -285,6 +285,24 @@ func lagging(s operator.Status) []string {
 		}
 	}
 	return out
+}
+
+// level says at which feature level the region decides, and what to do when every
+// voter understands a newer one. That is a choice, and nothing wrong: a voter of
+// the older program could not come back.
+func level(s operator.Status) finding {
+	newest := 0
+	for i, m := range s.Members {
+		if i == 0 || m.Understands < newest {
+			newest = m.Understands // zero for a voter that does not answer
+		}
+	}
+	f := finding{OK: true, What: fmt.Sprintf("the region decides at feature level %d", s.Level)}
+	if newest > s.Level {
+		f.Why = fmt.Sprintf("every voter understands level %d: it can be raised when no older program will be put back", newest)
+		f.Next = fmt.Sprintf(`nats --context skerry-%s req sk.cmd.%[1]s.region.RaiseFeatureLevel '{"level":%d}'`, s.Region, s.Level+1)
+	}
+	return f
 }
 
 // compare lists what one node holds and should not, and the other way round, and

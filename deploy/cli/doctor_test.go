@@ -1,11 +1,40 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
+	"skerry/deploy/operator"
 	"skerry/events"
 )
+
+// A feature level waits as soon as the last voter understands it.
+func TestLevel(t *testing.T) {
+	region := func(level int, understand ...int) operator.Status {
+		s := operator.Status{Status: events.Status{Region: "isle-1", Level: level}}
+		for _, n := range understand {
+			s.Members = append(s.Members, operator.Member{Understands: n})
+		}
+		return s
+	}
+	for _, c := range []struct {
+		s     operator.Status
+		waits bool
+	}{
+		{region(1, 3, 3, 3), true}, {region(2, 3, 3, 3), true}, {region(3, 3, 3, 3), false},
+		{region(1, 3, 1, 3), false}, {region(1, 3, 3, 0), false}, {region(1), false},
+	} {
+		f := level(c.s)
+		if !f.OK || (f.Next != "") != c.waits {
+			t.Errorf("%+v: %+v", c.s, f)
+		}
+		if next := fmt.Sprintf(`{"level":%d}`, c.s.Level+1); c.waits && !strings.Contains(f.Next, next) {
+			t.Errorf("%s does not send %s", f.Next, next)
+		}
+	}
+}
 
 func TestDifferences(t *testing.T) {
 	want := []events.Object{

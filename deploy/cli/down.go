@@ -41,6 +41,7 @@ func (c *downCmd) Run(e *env) error {
 		return err
 	}
 	if c.Purge {
+		leave(e, r)
 		if err := removeContext(r); err != nil {
 			return err
 		}

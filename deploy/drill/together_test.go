@@ -143,4 +143,14 @@ func drillTwoRegions(t *testing.T, args ...string) {
 		_, err := try(two, nil, "ec2", "copy-snapshot", "--source-region", "isle-1", "--source-snapshot-id", snapshot)
 		return err == nil
 	})
+
+	// A region that goes for good leaves the list, once.
+	skerry("down", "--purge", "--dir", two)
+	if got := aws(one, "ec2", "describe-regions", "--query", "Regions[].RegionName"); got != "isle-1" {
+		t.Errorf("after the second region is gone, %s are listed", got)
+	}
+	out, err := exec.Command(bin, "forget", "isle-2", "--dir", one).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "isle-2") {
+		t.Errorf("a region that is not listed is forgotten: %s", out)
+	}
 }

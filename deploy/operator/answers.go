@@ -22,6 +22,8 @@ type Member struct {
 	Leader bool   `json:"leader"`
 	N      uint64 `json:"n"`              // newest event it has applied
 	Kept   uint64 `json:"kept,omitempty"` // newest event in the stream, as the leader knows
+
+	Understands int `json:"understands,omitempty"` // newest feature level of its program
 }
 
 // memberTimeout is how long a voter may take to say how it is.
@@ -41,7 +43,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 			defer cancel()
 			var v events.VoterStatus
 			err := c.Query(short, "voter."+az, nil, &v)
-			s.Members[i] = Member{AZ: az, Alive: err == nil, Leader: az == s.Leader, N: v.N, Kept: v.Kept}
+			s.Members[i] = Member{AZ: az, Alive: err == nil, Leader: az == s.Leader, N: v.N, Kept: v.Kept, Understands: v.Understands}
 		})
 	}
 	wg.Wait()

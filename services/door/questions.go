@@ -18,7 +18,7 @@ func (d *Door) self(q events.VoterQuery) events.VoterStatus {
 	}
 	v := d.Voter.View()
 	out := events.VoterStatus{AZ: d.Voter.AZ(), Leader: d.Voter.Leader(), State: d.Voter.Raft().State().String(), N: v.Meta.N, Index: v.Meta.Index,
-		Digest: v.Digest(), LastEvent: v.Meta.Time, Clock: d.Voter.Now()}
+		Digest: v.Digest(), LastEvent: v.Meta.Time, Clock: d.Voter.Now(), Understands: events.LevelNewest}
 	if d.Voter.Leading() {
 		out.Kept = d.Outbox.Kept()
 	}

@@ -14,9 +14,6 @@ import (
 	"skerry/services/state"
 )
 
-// Level is the newest feature level this program understands.
-const Level = events.LevelEnds
-
 // Amazon is the account that owns the region's own images; its alias is amazon.
 const Amazon events.AccountID = "000000000000"
 
@@ -64,8 +61,8 @@ func Form(v *state.View, s events.Stamp, c events.FormRegion) ([]events.Event, e
 	if c.Root != "" && (!word.MatchString(c.Root) || c.Root == c.Name) {
 		return nil, events.Faultf("InvalidParameterValue", "The accounts of the region '%s' cannot be those of '%s': name another region.", c.Name, c.Root)
 	}
-	if c.Level < 1 || c.Level > Level {
-		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
+	if c.Level < 1 || c.Level > events.LevelNewest {
+		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, events.LevelNewest)
 	}
 	for i, b := range c.Public {
 		if !b.IsValid() || !b.Addr().Is4() || b != b.Masked() || b.Bits() < 8 || b.Bits() > 26 {
@@ -88,8 +85,8 @@ func RaiseFeatureLevel(v *state.View, _ events.Stamp, c events.RaiseFeatureLevel
 	switch {
 	case c.Level <= v.Meta.Level:
 		return nil, events.Faultf("IncorrectState", "The feature level is %d already; it only goes up.", v.Meta.Level)
-	case c.Level > Level:
-		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, Level)
+	case c.Level > events.LevelNewest:
+		return nil, events.Faultf("InvalidParameterValue", "Feature level %d is not known here; the highest is %d.", c.Level, events.LevelNewest)
 	}
 	return []events.Event{events.FeatureLevelRaised{Level: c.Level}}, nil
 }

@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"skerry/events"
-	"skerry/services/region"
 )
 
 // Region is the name of the simulated region.
@@ -136,7 +135,7 @@ const maxDelay = 64
 
 func newWorld(o Options) *world {
 	w := &world{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0xe4ac7)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), first: 1, leader: 0}
-	w.level = region.Level
+	w.level = events.LevelNewest
 	if o.Seed%4 == 0 {
 		w.level = 1
 	}

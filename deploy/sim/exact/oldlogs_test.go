@@ -12,7 +12,6 @@ import (
 
 	"skerry/events"
 	"skerry/services/decide"
-	"skerry/services/region"
 	"skerry/services/state"
 )
 
@@ -84,7 +83,7 @@ func keep(t *testing.T) {
 		if err := os.MkdirAll("testdata", 0o777); err != nil {
 			t.Fatal(err)
 		}
-		name := fmt.Sprintf("testdata/seed-%d-level-%d-of-%d.log.zst", seed, level, region.Level)
+		name := fmt.Sprintf("testdata/seed-%d-level-%d-of-%d.log.zst", seed, level, events.LevelNewest)
 		if err := os.WriteFile(name, e.EncodeAll(log, nil), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"skerry/events"
-	"skerry/services/region"
 )
 
 // fault is something that goes wrong for a while.
@@ -240,7 +239,7 @@ var faults = []fault{
 	}},
 	{"the feature level is raised", 1, 1, func(w *world) func() {
 		v := w.leading()
-		if v == nil || v.Meta.Level >= region.Level {
+		if v == nil || v.Meta.Level >= events.LevelNewest {
 			return nil
 		}
 		w.arrive(&call{stamped: events.Stamped{Stamp: w.stamp("operator", ""), Command: events.RaiseFeatureLevel{Level: v.Meta.Level + 1}}, answer: func(events.Reply) {}})

@@ -30,7 +30,6 @@ import (
 	"skerry/services/decide"
 	"skerry/services/door"
 	"skerry/services/history"
-	"skerry/services/region"
 	"skerry/services/regions"
 	"skerry/services/seal"
 	"skerry/services/state"
@@ -329,7 +328,7 @@ func newRegion(t testing.TB, name, secret string, root *world) *world {
 	of := func(id events.ImageID) events.ImageID { // each region has ids of its own
 		return events.ImageID(strings.TrimSuffix(string(id), "1") + name[len(name)-1:])
 	}
-	form := events.FormRegion{Name: name, ID: "5f0c-" + name, Zones: zones, Level: region.Level, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}, Images: []events.Image{
+	form := events.FormRegion{Name: name, ID: "5f0c-" + name, Zones: zones, Level: events.LevelNewest, Public: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")}, Images: []events.Image{
 		{ID: of(aki), Name: "skerry-kernel", Location: "amazon/skerry-kernel", Type: "kernel", Architecture: "x86_64", File: file("vmlinuz")},
 		{ID: of(ari), Name: "skerry-ramdisk", Location: "amazon/skerry-ramdisk", Type: "ramdisk", Architecture: "x86_64", File: file("initrd")},
 		{ID: of(ami), Name: "skerry-linux", Description: "Skerry Linux", Location: "amazon/skerry-linux", Type: "machine", Architecture: "x86_64", Virtualization: "paravirtual",
