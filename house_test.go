@@ -27,7 +27,6 @@ var doors = map[string][]string{
 	"internal/config":    {"events/bus"}, // Dial: a file is enough to join the bus
 	"internal/reconcile": {},
 	"internal/node":      {"events", "events/bus", "internal/reconcile"},
-	"internal/idle":      {"events", "internal/config", "internal/node"},
 	"internal/preamble":  {"events"}, // how a relay opens to a storage node
 	"internal/planted":   {},         // wrong turns that deploy/sim must find; services take them
 

@@ -35,9 +35,6 @@ func New(o node.Options, hv hypervisor.Driver, store guests.Store, g guests.Opti
 	return &Agent{n, k, o}
 }
 
-// Keeper is the agent's keeper.
-func (a *Agent) Keeper() *guests.Keeper { return a.keeper }
-
 // maxConsole is what GetConsoleOutput answers with ("GetConsoleOutput" in the
 // EC2 API reference: the most recent 64 KB).
 const maxConsole = 64 << 10

@@ -58,7 +58,6 @@ type Relay struct {
 	impatient map[events.VolumeID]int
 	refused   map[events.VolumeID]string
 	number    uint64
-	closed    bool
 	work      sync.WaitGroup
 }
 

@@ -2,7 +2,6 @@ package drill
 
 import (
 	"bytes"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -124,6 +123,6 @@ func emulator(b *testing.B, id string) []string {
 			return argv
 		}
 	}
-	b.Fatal(fmt.Sprintf("no QEMU runs %s", id))
+	b.Fatalf("no QEMU runs %s", id)
 	return nil
 }

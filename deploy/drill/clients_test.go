@@ -30,7 +30,6 @@ type journal struct {
 	acks      []time.Time
 	accounts  []string
 	instances []string
-	refused   []string
 }
 
 func (j *journal) ack(list *[]string, what string) {

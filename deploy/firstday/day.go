@@ -65,16 +65,6 @@ func Steps() []Step {
 	}
 }
 
-// Live walks all steps.
-func (d *Day) Live(ctx context.Context) error {
-	for _, s := range Steps() {
-		if err := d.Do(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Do walks one step.
 func (d *Day) Do(ctx context.Context, s Step) error {
 	fmt.Fprintf(d.Out, "\n## %d. %s\n", s.Number, s.Title)

@@ -68,8 +68,7 @@ type Region struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	sched  *part
-	port   int // of the last judgement of packets
-	mu     sync.Mutex
+	port   int      // of the last judgement of packets
 	wires  sync.Map // Raft wires by address
 }
 

@@ -68,12 +68,6 @@ func New(o node.Options, c config.NetworkConfig, run string) (*Agent, error) {
 	return a, nil
 }
 
-// Keeper is the agent's keeper.
-func (a *Agent) Keeper() *ports.Keeper { return a.keeper }
-
-// Datapath is the agent's data plane.
-func (a *Agent) Datapath() datapath.Datapath { return a.dp }
-
 // Close lets go of the data plane, which goes on.
 func (a *Agent) Close() error { return a.dp.Close() }
 

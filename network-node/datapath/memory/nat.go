@@ -139,7 +139,8 @@ func (d *Datapath) onward(n *nat, vni uint32, p packet, f frame) Verdict {
 	if !ok {
 		return d.drop("", datapath.NoRoute, f)
 	}
-	in, to := vni, mac{}
+	in := vni
+	var to mac
 	switch r.kind {
 	case events.RouteGateway:
 		if !d.passes(n.spec.Subnet, p, egress) {

@@ -270,28 +270,6 @@ func showMappings(list []events.BlockDevice) []model.BlockDeviceMapping {
 	return out
 }
 
-// refuses volumes: those are attached to an instance that runs.
-func checkMappings(list []model.BlockDeviceMapping) error {
-	seen := map[string]bool{}
-	for i, m := range list {
-		device := value(m.DeviceName)
-		switch {
-		case device == "":
-			return events.Faultf("MissingParameter", "The request must contain the parameter BlockDeviceMapping.%d.DeviceName", i+1)
-		case seen[device]:
-			return events.Faultf("InvalidBlockDeviceMapping", "The device '%s' is used in more than one block-device mapping", device)
-		case m.Ebs != nil:
-			return unsupported("BlockDeviceMapping.Ebs", "a launch brings no volume for the device %s: create one and attach it; instance-store disks (ephemeral0, …) come with the instance type.", device)
-		case m.VirtualName != nil && !ephemeral.MatchString(*m.VirtualName):
-			return events.Faultf("InvalidBlockDeviceMapping", "The virtual name '%s' of the device %s is not valid; use ephemeral0 to ephemeral23.", *m.VirtualName, device)
-		case m.VirtualName == nil && m.NoDevice == nil:
-			return events.Faultf("InvalidBlockDeviceMapping", "The mapping of the device %s says neither Ebs, VirtualName nor NoDevice.", device)
-		}
-		seen[device] = true
-	}
-	return nil
-}
-
 // interfaces takes network interface specifications.
 func interfaces(in *model.RunInstancesInput, cmd *events.RunInstances) error {
 	for _, x := range []struct {

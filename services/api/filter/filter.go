@@ -141,9 +141,6 @@ func (f Filter[R]) Match(row R) bool {
 	return true
 }
 
-// Empty tells that every row passes.
-func (f Filter[R]) Empty() bool { return len(f.terms) == 0 }
-
 func (t term[R]) match(row R) bool {
 	for _, v := range t.values(row) {
 		for _, p := range t.patterns {

@@ -1,7 +1,6 @@
 package reply
 
 import (
-	"encoding/base64"
 	"strconv"
 	"sync"
 	"time"
@@ -82,14 +81,6 @@ func Time(b []byte, name string, v *time.Time) []byte {
 		return b
 	}
 	return shut(v.UTC().AppendFormat(open(b, name), TimeFormat), name)
-}
-
-// Blob appends base64 (RFC 4648 section 4).
-func Blob(b []byte, name string, v []byte) []byte {
-	if v == nil {
-		return b
-	}
-	return shut(base64.StdEncoding.AppendEncode(open(b, name), v), name)
 }
 
 // Struct appends a nested structure.
