@@ -107,7 +107,7 @@ func New() *Tx {
 		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement, instanceLaunch).tallied(instanceRuns),
 		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} },
 			func(t *Tombstone) []string { return []string{string(t.Kind) + "/" + t.ID} }),
-		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }, tagged),
+		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }, tagged).moving(byTag, retagged),
 		Commands: newTable(answeredAt),
 		Tokens:   newTable(answeredAt),
 
@@ -825,6 +825,25 @@ func tagged(t *Tags) []string {
 		out[i] = tagKey(t.Account, g)
 	}
 	return out
+}
+
+// retagged are the tags that went and those that came. Both lists are ordered.
+func retagged(old, new *Tags) (left, entered []string) {
+	if old.Account != new.Account {
+		return tagged(old), tagged(new)
+	}
+	a, b := old.Tags, new.Tags
+	for len(a)+len(b) > 0 {
+		switch {
+		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:
+			a, b = a[1:], b[1:]
+		case len(b) == 0 || len(a) > 0 && a[0].Key <= b[0].Key:
+			left, a = append(left, tagKey(old.Account, a[0])), a[1:]
+		default:
+			entered, b = append(entered, tagKey(new.Account, b[0])), b[1:]
+		}
+	}
+	return left, entered
 }
 
 func tagKey(a events.AccountID, t events.Tag) string {

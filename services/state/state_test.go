@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -321,6 +324,34 @@ func TestTagged(t *testing.T) {
 	add(events.ResourceUntagged{Account: "111111111111", Resource: "i-00002", Keys: []string{"Name"}})
 	is("111111111111", tag("Name", "web0"), "i-00000")
 	is("111111111111", tag("Env", ""), "i-00002")
+}
+
+// Whatever tags a resource gets and loses, it is found under those that it has.
+func TestRetagged(t *testing.T) {
+	tx, rng := New(), rand.New(rand.NewPCG(1, 2))
+	is := map[events.Tag]bool{}
+	for range 2000 {
+		g := events.Tag{Key: fmt.Sprint(rng.IntN(8)), Value: fmt.Sprint(rng.IntN(3))}
+		row := &Tags{Resource: "vpc-1", Account: "111111111111"}
+		for v := range 3 {
+			delete(is, events.Tag{Key: g.Key, Value: fmt.Sprint(v)})
+		}
+		if rng.IntN(3) > 0 {
+			is[g] = true
+		}
+		for _, g := range slices.SortedFunc(maps.Keys(is), func(a, b events.Tag) int { return strings.Compare(a.Key, b.Key) }) {
+			row.Tags = append(row.Tags, g)
+		}
+		tx.Tags.put(row.Resource, row)
+		for k := range 8 {
+			for v := range 3 {
+				g := events.Tag{Key: fmt.Sprint(k), Value: fmt.Sprint(v)}
+				if found := len(tx.Tagged(row.Account, g)) == 1; found != is[g] {
+					t.Fatalf("%v is there: %v, and found: %v", g, is[g], found)
+				}
+			}
+		}
+	}
 }
 
 // A page of instances begins after the place where the last one ended, and stays

@@ -27,8 +27,9 @@ type row struct {
 }
 
 type index struct {
-	keys func(any) []string // values a row stands under
-	tree *btree.BTreeG[pair]
+	keys  func(any) []string                          // values a row stands under
+	moved func(old, new any) (left, entered []string) // the same of a changed row, for rows that stand under many
+	tree  *btree.BTreeG[pair]
 }
 
 type pair struct{ value, key string }
@@ -58,6 +59,12 @@ func newTable[V any](indexes ...func(*V) []string) *Table[V] {
 	for _, keys := range indexes {
 		t.index(func(v any) []string { return keys(v.(*V)) })
 	}
+	return t
+}
+
+// moving tells how the i-th index sees a row change.
+func (t *Table[V]) moving(i int, moved func(old, new *V) (left, entered []string)) *Table[V] {
+	t.indexes[i].moved = func(old, new any) ([]string, []string) { return moved(old.(*V), new.(*V)) }
 	return t
 }
 
@@ -109,7 +116,7 @@ func (t *Table[V]) first(i int) (string, *V, bool) {
 func (t *Table[V]) put(key string, v *V) { t.set(key, v) }
 
 func (s *store) index(keys func(any) []string) {
-	s.indexes = append(s.indexes, &index{keys, btree.NewBTreeGOptions(func(a, b pair) bool {
+	s.indexes = append(s.indexes, &index{keys: keys, tree: btree.NewBTreeGOptions(func(a, b pair) bool {
 		return a.value < b.value || a.value == b.value && a.key < b.key
 	}, noLocks)})
 }
@@ -117,7 +124,7 @@ func (s *store) index(keys func(any) []string) {
 func (s *store) copy() store {
 	c := store{rows: s.rows.Copy(), empty: s.empty}
 	for _, x := range s.indexes {
-		c.indexes = append(c.indexes, &index{x.keys, x.tree.Copy()})
+		c.indexes = append(c.indexes, &index{x.keys, x.moved, x.tree.Copy()})
 	}
 	for _, y := range s.tallies {
 		c.tallies = append(c.tallies, &tally{y.of, y.tree.Copy()})
@@ -190,17 +197,22 @@ func (s *store) stand(key string, v any, old row, had bool) {
 	}
 	s.weigh(v, 1)
 	for _, x := range s.indexes {
-		stands := x.keys(v)
-		if had {
-			stood := x.keys(old.val)
-			if slices.Equal(stood, stands) {
+		var left, entered []string
+		switch {
+		case had && x.moved != nil:
+			left, entered = x.moved(old.val, v)
+		case had:
+			left, entered = x.keys(old.val), x.keys(v)
+			if slices.Equal(left, entered) {
 				continue // most changes move a row in few indexes
 			}
-			for _, k := range stood {
-				x.tree.Delete(pair{k, key})
-			}
+		default:
+			entered = x.keys(v)
 		}
-		for _, k := range stands {
+		for _, k := range left {
+			x.tree.Delete(pair{k, key})
+		}
+		for _, k := range entered {
 			x.tree.Set(pair{k, key})
 		}
 	}
