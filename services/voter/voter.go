@@ -66,6 +66,8 @@ type Voter struct {
 	leading bool
 	closing bool
 	last    time.Time      // last stamp given
+	waiting []*proposal    // for a batch to land
+	flying  int            // batches
 	calls   sync.WaitGroup // that wait for raft
 }
 
@@ -264,24 +266,17 @@ func (v *Voter) Propose(s events.Stamped) (events.Reply, error) {
 	default:
 		return events.Reply{Fault: events.Faultf("RequestLimitExceeded", "The region has %d commands in flight; try again.", maxInFlight)}, nil
 	}
-	v.mu.Lock()
-	if !v.leading || v.closing {
-		v.mu.Unlock()
-		return events.Reply{}, ErrNotLeader
-	}
-	v.calls.Add(1)
-	defer v.calls.Done()
-	s.Stamp.Time = v.stamp()
-	entry := s.Encode()
-	if _, err := events.DecodeStamped(entry); err != nil {
+	s.Stamp.Time = v.Now()
+	if _, err := events.DecodeStamped(s.Encode()); err != nil {
 		// Text that is not UTF-8, or a list over the codec's bounds: in the log it
 		// would stop every voter, now and after every restart.
-		v.mu.Unlock()
 		return events.Reply{Fault: events.Faultf("InvalidParameterValue", "The command cannot be kept in the log: %v.", err)}, nil
 	}
-	f := v.raft.Apply(entry, time.Second)
-	v.mu.Unlock()
-	if err := f.Error(); err != nil {
+	f, err := v.submit(s)
+	switch {
+	case errors.Is(err, ErrNotLeader):
+		return events.Reply{}, err
+	case err != nil:
 		return events.Reply{}, fmt.Errorf("%w: %w", ErrNotLeader, err)
 	}
 	reply := f.Response().(events.Reply)

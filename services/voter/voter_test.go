@@ -390,6 +390,73 @@ func TestSnapshotThatComesLate(t *testing.T) {
 	c.agree()
 }
 
+// Proposals that share batches are each answered, through a change of leader,
+// and nothing waits after them.
+func TestBatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections on a real network")
+	}
+	c := newTrio(t)
+	c.do(stamped("form", 0, form()))
+	const callers, each = 32, 8
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	for i := range callers {
+		wg.Go(func() {
+			for n := range each {
+				s := account(fmt.Sprintf("caller-%d-%d", i, n))
+				for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(end) {
+						t.Errorf("%s is not answered", s.Stamp.ID)
+						return
+					}
+					lead := c.members[i%3]
+					for _, m := range c.members {
+						if m.Leading() {
+							lead = m
+						}
+					}
+					r, err := lead.Propose(s)
+					if err == nil && r.Fault != nil {
+						t.Errorf("%s: %v", s.Stamp.ID, r.Fault)
+					}
+					if err == nil {
+						answered.Add(1)
+						break
+					}
+					if !errors.Is(err, ErrNotLeader) {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	c.within(20*time.Second, "half are answered", func() bool { return answered.Load() > callers*each/2 })
+	c.stepDown(c.leader(nil))
+	wg.Wait()
+	c.agree()
+	var at time.Time
+	lead := c.leader(nil)
+	if n := lead.View().Accounts.Len(); n < callers*each {
+		t.Errorf("%d accounts of %d", n, callers*each)
+	}
+	records, err := lead.History().Range(1, int(lead.View().Meta.N))
+	ok(t, err)
+	for _, r := range records {
+		if r.Time.Before(at) {
+			t.Errorf("event %d is of %v, after %v", r.N, r.Time, at)
+		}
+		at = r.Time
+	}
+	for _, m := range c.members {
+		m.mu.Lock()
+		if m.flying != 0 || len(m.waiting) != 0 {
+			t.Errorf("%s: %d batches and %d proposals are left over", m.AZ(), m.flying, len(m.waiting))
+		}
+		m.mu.Unlock()
+	}
+}
+
 // Beyond the bound a proposal is refused at once.
 func TestProposalsAreBounded(t *testing.T) {
 	v := &Voter{queue: make(chan struct{}, 1)}
