@@ -104,7 +104,7 @@ func New() *Tx {
 			func(i *Interface) []string { return some(string(i.AttachmentID())) },
 			func(i *Interface) []string { return []string{string(i.Interface.Subnet)} }).
 			tallied(func(i *Interface) (string, int) { return string(i.Account), 1 }),
-		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement, instanceLaunch).tallied(instanceRuns),
+		Instances: newTable(instanceAccount, instanceHost, instanceUnplaced, instanceEnded, instancePlacement, instanceLaunch).moving(byLaunch, relaunched).tallied(instanceRuns),
 		Tombstones: newTable(func(t *Tombstone) []string { return []string{string(t.Host)} },
 			func(t *Tombstone) []string { return []string{string(t.Kind) + "/" + t.ID} }),
 		Tags:     newTable(func(t *Tags) []string { return []string{string(t.Account)} }, tagged).moving(byTag, retagged),
@@ -283,6 +283,14 @@ func instancePlacement(i *Instance) []string {
 	return some(string(i.Group))
 }
 func instanceLaunch(i *Instance) []string { return []string{launchKey(i.Account, i.LaunchOrder())} }
+
+// relaunched moves nothing while an instance is of the same launch.
+func relaunched(old, new *Instance) (left, entered []string) {
+	if old.At.Equal(new.At) && old.Account == new.Account && old.Reservation == new.Reservation && old.LaunchIndex == new.LaunchIndex {
+		return nil, nil
+	}
+	return instanceLaunch(old), instanceLaunch(new)
+}
 func instanceEnded(i *Instance) []string {
 	if i.State != Terminated {
 		return nil

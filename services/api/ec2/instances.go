@@ -143,7 +143,11 @@ func (v view) instances(c *api.Call, names []string) ([]*state.Instance, error) 
 	get := func(id string) (*state.Instance, bool) { return v.Instance(account, events.InstanceID(id)) }
 	return byID(names, get,
 		func(yield func(*state.Instance)) {
-			for i := range v.InstancesOf(account) {
+			var list []events.InstanceID
+			for _, id := range v.LaunchedAfter(account, "") {
+				list = append(list, id)
+			}
+			for _, i := range spread.Over(list, func(id events.InstanceID) *state.Instance { i, _ := v.Instance(account, id); return i }) {
 				yield(i)
 			}
 		},

@@ -89,7 +89,7 @@ func Tagged(f model.Filter) (key string, values []string, ok bool) {
 	if f.Name == nil {
 		return "", nil, false
 	}
-	if key, ok = strings.CutPrefix(*f.Name, "tag:"); !ok || key == "" {
+	if key, ok = tagNamed(*f.Name); !ok {
 		return "", nil, false
 	}
 	for _, v := range f.Values {
@@ -100,6 +100,12 @@ func Tagged(f model.Filter) (key string, values []string, ok bool) {
 		values = append(values, p.plain)
 	}
 	return key, values, true
+}
+
+// tagNamed is the key of a filter named tag:KEY.
+func tagNamed(filter string) (key string, ok bool) {
+	key, ok = strings.CutPrefix(filter, "tag:")
+	return key, ok && key != ""
 }
 
 // tagField is the filter on a tag, or nil.
@@ -119,8 +125,8 @@ func tagField[R any](name string, tags func(R) map[string]string) func(R) []stri
 			}
 			return values
 		}
-	case len(name) > len("tag:") && name[:len("tag:")] == "tag:":
-		key := name[len("tag:"):]
+	}
+	if key, ok := tagNamed(name); ok {
 		return func(r R) []string {
 			if v, ok := tags(r)[key]; ok {
 				return []string{v}
